@@ -1,0 +1,1 @@
+//! The sidecar's process: control endpoint on loopback, token, probes and capture streams

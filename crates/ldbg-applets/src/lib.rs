@@ -1,0 +1,14 @@
+//! The familiar tools, one module each. [`APPLETS`] is the one table behind the
+//! dispatcher, `ldbg --list`, the image's symlinks and the README's table.
+//!
+//! A tool gets a [`Ctx`] and its arguments and returns an [`Exit`]; it never
+//! exits by itself and never touches the process environment. What goes wrong
+//! is a [`Failure`], turned into a line and an exit code in `failure.rs` alone.
+
+mod ctx;
+mod failure;
+mod table;
+
+pub use ctx::Ctx;
+pub use failure::{Exit, Failure};
+pub use table::{APPLETS, Applet, dispatch};

@@ -1,0 +1,1 @@
+//! Frame sources, wrappers and sinks: live ring or file in, pcap or lines out

@@ -1,0 +1,1 @@
+//! The mutating webhook that puts the debug container into meshed pods

@@ -1,0 +1,26 @@
+//! Plain data that every layer speaks: what is asked (a *spec*) and what was
+//! seen (an *observation*). The same types are the JSON of `--json` and of the
+//! agent's control endpoint, so the two cannot disagree.
+//!
+//! Nothing here does I/O. Unknown fields in a spec are refused; durations are
+//! whole milliseconds in specs and microseconds in observations, as the field
+//! names say.
+//!
+//! ```
+//! let spec: ldbg_model::TcpSpec = serde_json::from_str(r#"{"host":"10.0.0.1","port":8080}"#)?;
+//! assert_eq!(spec.timeout_ms, 5000);
+//! assert!(serde_json::from_str::<ldbg_model::TcpSpec>(r#"{"host":"a","prot":1}"#).is_err());
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+
+mod capture;
+mod dns;
+mod http;
+mod path;
+mod tcp;
+
+pub use capture::{CaptureCounts, CaptureSpec};
+pub use dns::{DnsObservation, DnsOutcome, DnsRecord, DnsSpec, DnsTry, DnsTryOutcome, RecordKind, Transport};
+pub use http::{HttpObservation, HttpOutcome, HttpResponse, HttpSpec};
+pub use path::{Path, Via};
+pub use tcp::{TcpObservation, TcpOutcome, TcpSpec};

@@ -1,0 +1,1 @@
+//! Frames to packets to lines: decoding, pcap files, the pcap-filter compiler; no I/O of its own

@@ -1,0 +1,1 @@
+//! The operating system behind a safe API; the only crate with unsafe code

@@ -1,0 +1,1 @@
+//! The laboratory of network namespaces: the debugging session, without a cluster.

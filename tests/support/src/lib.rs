@@ -1,0 +1,1 @@
+//! Servers, the mesh stand-in and the laboratory that the tests share.
