@@ -1,4 +1,4 @@
 //! The executable from outside: dispatcher, wording, exit codes.
 
-#[path = "dispatcher.rs"]
 mod dispatcher;
+mod layers;
