@@ -7,6 +7,7 @@
 
 mod ctx;
 mod failure;
+mod injector;
 mod table;
 
 pub use ctx::Ctx;
