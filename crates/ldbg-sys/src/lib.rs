@@ -15,15 +15,23 @@
 
 pub mod capability;
 mod fsuid;
+mod interface;
+mod packet;
 mod private_file;
 mod proc_net;
 mod process;
 mod random;
+mod signal;
 mod socket_holders;
 
 pub use fsuid::{FsuidError, with_fsuid};
+pub use interface::{Interface, interfaces};
+pub use packet::{
+    FilterInstruction, LinkHeader, PacketError, PacketRing, RingSpec, Statistics, VlanTag, Wake,
+};
 pub use private_file::{read_private, write_private};
 pub use proc_net::{Socket, SocketState, SocketTable, parse_sockets, sockets};
 pub use process::{effective_uid, reap};
 pub use random::fill_random;
+pub use signal::{Cancel, Interrupts};
 pub use socket_holders::{SocketHolder, SocketHolders, socket_holders};
