@@ -2,3 +2,6 @@
 
 mod dispatcher;
 mod layers;
+
+#[path = "executable.rs"]
+mod executable;
