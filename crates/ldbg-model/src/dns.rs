@@ -1,6 +1,10 @@
 //! A DNS question and everything that was tried to answer it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,13 +25,74 @@ pub enum RecordKind {
     Txt,
 }
 
+impl RecordKind {
+    /// Every kind, in alphabetical order.
+    pub const ALL: [Self; 10] = [
+        Self::A,
+        Self::Aaaa,
+        Self::Any,
+        Self::Cname,
+        Self::Mx,
+        Self::Ns,
+        Self::Ptr,
+        Self::Soa,
+        Self::Srv,
+        Self::Txt,
+    ];
+
+    /// The mnemonic, `AAAA`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::Aaaa => "AAAA",
+            Self::Any => "ANY",
+            Self::Cname => "CNAME",
+            Self::Mx => "MX",
+            Self::Ns => "NS",
+            Self::Ptr => "PTR",
+            Self::Soa => "SOA",
+            Self::Srv => "SRV",
+            Self::Txt => "TXT",
+        }
+    }
+}
+
+impl fmt::Display for RecordKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for RecordKind {
+    type Err = UnknownRecordKind;
+
+    /// Reads a mnemonic, in capitals or not.
+    fn from_str(text: &str) -> Result<Self, UnknownRecordKind> {
+        let mut kinds = Self::ALL.into_iter();
+        kinds.find(|kind| kind.as_str().eq_ignore_ascii_case(text)).ok_or(UnknownRecordKind)
+    }
+}
+
+/// Not one of [`RecordKind::ALL`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownRecordKind;
+
+impl fmt::Display for UnknownRecordKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected one of")?;
+        RecordKind::ALL.iter().try_for_each(|kind| write!(f, " {kind}"))
+    }
+}
+
+impl std::error::Error for UnknownRecordKind {}
+
 /// One name to resolve as the pod's resolver would.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DnsSpec {
     /// The name as typed; a trailing dot ends the search.
     pub name: String,
-    /// Record types, asked one after another for each name. A and AAAA by default.
+    /// Record types, asked at the same time for each name. A and AAAA by default.
     #[serde(default = "both_addresses")]
     pub kinds: Vec<RecordKind>,
     /// Ask this server instead of those in `/etc/resolv.conf`.
@@ -36,7 +101,8 @@ pub struct DnsSpec {
     /// Walk the search list and `ndots` of `/etc/resolv.conf`. True by default.
     #[serde(default = "yes")]
     pub search: bool,
-    /// Per query and server, milliseconds. 2000 by default.
+    /// Per query and server, milliseconds. 2000 by default. How often a silent
+    /// server is asked again says `attempts` of `/etc/resolv.conf`.
     #[serde(default = "two_seconds")]
     pub timeout_ms: u64,
 }
@@ -170,7 +236,8 @@ pub struct DnsObservation {
     pub records: Vec<DnsRecord>,
     /// The addresses among them, A before AAAA.
     pub addresses: Vec<IpAddr>,
-    /// Every query, with who was asked and what came of it.
+    /// Every query, with who was asked and what came of it, by name, then
+    /// server, then type.
     pub tries: Vec<DnsTry>,
     /// The search list that was in force.
     pub search: Vec<String>,

@@ -20,7 +20,10 @@ mod path;
 mod tcp;
 
 pub use capture::{CaptureCounts, CaptureSpec};
-pub use dns::{DnsObservation, DnsOutcome, DnsRecord, DnsSpec, DnsTry, DnsTryOutcome, RecordKind, Transport};
+pub use dns::{
+    DnsObservation, DnsOutcome, DnsRecord, DnsSpec, DnsTry, DnsTryOutcome, RecordKind, Transport,
+    UnknownRecordKind,
+};
 pub use http::{HttpObservation, HttpOutcome, HttpResponse, HttpSpec};
 pub use path::{Path, Via};
 pub use tcp::{TcpObservation, TcpOutcome, TcpSpec};

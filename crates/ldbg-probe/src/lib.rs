@@ -2,7 +2,8 @@
 //! path is said.
 //!
 //! Nothing here prints, exits or reads the environment, and no name is looked up
-//! by the C library.
+//! by the C library: names go through hickory, hosts file and search list
+//! included. What an observation means is for others to judge.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
@@ -17,6 +18,12 @@
 //! ```
 
 mod dial;
+mod dns;
+mod names;
 mod path;
 
 pub use dial::{DialError, Dialed, Dialer, plain};
+pub use dns::{
+    Addresses, Ask, Asked, NameError, NoReply, Reply, addresses, ask, check_name, probe_dns, reverse_name,
+};
+pub use names::Names;

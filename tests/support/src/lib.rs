@@ -13,6 +13,8 @@
 //! ```
 
 mod app;
+mod dns_server;
 mod lab;
 
+pub use dns_server::{DnsServer, Zone, ZoneError};
 pub use lab::{Cluster, Lab, Pod, PodSpec, PortSpec, ServiceSpec, become_program};

@@ -1,0 +1,417 @@
+//! Names to records, the way this pod's resolver goes about it, every try kept
+//! as evidence. The walk over names and servers follows glibc
+//! (resolv/res_query.c, resolv/res_send.c).
+
+mod present;
+mod query;
+
+use std::{
+    future::{Future, poll_fn},
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    task::Poll,
+    time::Duration,
+};
+
+use hickory_resolver::proto::rr::Name;
+use ldbg_model::{DnsObservation, DnsOutcome, DnsSpec, DnsTry, DnsTryOutcome, RecordKind, Transport};
+use tokio::time::Instant;
+
+pub use self::query::{Ask, Asked, NoReply, Reply, ask, reverse_name};
+use crate::Names;
+
+/// Resolves as the pod's resolver would and says what was tried. It never
+/// fails: what goes wrong is in the observation.
+pub async fn probe_dns(spec: &DnsSpec, names: &Names) -> DnsObservation {
+    let start = Instant::now();
+    let mut observation = DnsObservation {
+        name: spec.name.clone(),
+        outcome: DnsOutcome::BadName,
+        found_as: None,
+        server: None,
+        records: Vec::new(),
+        addresses: Vec::new(),
+        tries: Vec::new(),
+        search: if spec.search { names.search() } else { Vec::new() },
+        elapsed_us: 0,
+    };
+    observation.outcome = resolve(spec, names, &mut observation).await;
+    observation.elapsed_us = micros(start);
+    observation
+}
+
+/// What [`addresses`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// In the order in which to try them, A before AAAA; empty where the name
+    /// has none.
+    pub found: Vec<IpAddr>,
+    /// The look-up; `None` where `host` was an address.
+    pub dns: Option<DnsObservation>,
+}
+
+/// The addresses of `host`, which is a name or an address: from the hosts file,
+/// else by A and AAAA queries that each wait at most `timeout` for a server.
+pub async fn addresses(host: &str, names: &Names, timeout: Duration) -> Addresses {
+    if let Ok(address) = host.parse() {
+        return Addresses { found: vec![address], dns: None };
+    }
+    let mut spec = DnsSpec::new(host);
+    spec.timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    let observation = probe_dns(&spec, names).await;
+    Addresses { found: observation.addresses.clone(), dns: Some(observation) }
+}
+
+/// Why a text is no domain name (RFC 1035, 2.3.4; RFC 2181, 11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Two dots in a row, one at the beginning, or nothing at all.
+    #[error("empty label")]
+    EmptyLabel,
+    /// More than 63 bytes between two dots.
+    #[error("label too long")]
+    LabelTooLong,
+    /// More than 255 bytes as it travels.
+    #[error("name too long")]
+    TooLong,
+}
+
+/// Whether `text` can be asked for.
+///
+/// # Errors
+/// The rule that it breaks.
+pub fn check_name(text: &str) -> Result<(), NameError> {
+    parse_name(text).map(drop)
+}
+
+/// Fully qualified where it ends in a dot. Bytes are taken as they are.
+fn parse_name(text: &str) -> Result<Name, NameError> {
+    if text == "." {
+        return Ok(Name::root());
+    }
+    let (relative, qualified) = match text.strip_suffix('.') {
+        Some(rest) => (rest, true),
+        None => (text, false),
+    };
+    for label in relative.split('.') {
+        match label.len() {
+            0 => return Err(NameError::EmptyLabel),
+            1..=63 => {}
+            _ => return Err(NameError::LabelTooLong),
+        }
+    }
+    let mut name =
+        Name::from_labels(relative.split('.').map(str::as_bytes)).map_err(|_| NameError::TooLong)?;
+    name.set_fqdn(qualified);
+    Ok(name)
+}
+
+pub(crate) fn absolute(name: &Name) -> Name {
+    let mut name = name.clone();
+    name.set_fqdn(true);
+    name
+}
+
+async fn resolve(spec: &DnsSpec, names: &Names, observation: &mut DnsObservation) -> DnsOutcome {
+    let Ok(mut name) = parse_name(&spec.name) else { return DnsOutcome::BadName };
+    if let Ok(address) = spec.name.parse() {
+        if !spec.kinds.contains(&RecordKind::Ptr) {
+            observation.addresses.push(address);
+            return DnsOutcome::Address;
+        }
+        name = absolute(&Name::from(address));
+    }
+    let both = [RecordKind::A, RecordKind::Aaaa];
+    let kinds = if spec.kinds.is_empty() { &both[..] } else { &spec.kinds[..] };
+    if spec.server.is_none() && kinds.iter().any(|kind| both.contains(kind)) {
+        observation.addresses =
+            names.hosts_file(&absolute(&name)).into_iter().filter(|ip| wanted(kinds, *ip)).collect();
+        if !observation.addresses.is_empty() {
+            observation.found_as = Some(present::name(&name));
+            return DnsOutcome::HostsFile;
+        }
+    }
+    let servers = match &spec.server {
+        Some(server) => std::slice::from_ref(server),
+        None => names.servers(),
+    };
+    let round = Round {
+        servers,
+        kinds,
+        attempts: names.attempts(),
+        edns: names.edns(),
+        timeout: Duration::from_millis(spec.timeout_ms.max(1)),
+    };
+    search(&name, spec.search, names, &round, observation).await
+}
+
+fn wanted(kinds: &[RecordKind], ip: IpAddr) -> bool {
+    kinds.contains(if ip.is_ipv4() { &RecordKind::A } else { &RecordKind::Aaaa })
+}
+
+/// What asking for one full name came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Found,
+    NotFound,
+    NoData,
+    /// SERVFAIL from every server that answered.
+    Failed,
+    /// Another code, REFUSED say, from every server that answered.
+    Rejected,
+    /// Silence from every server.
+    Silence,
+    /// No server, and at least one host that says so: asking on is of no use.
+    Nobody,
+}
+
+/// The walk over the names, `__res_context_search` of glibc: as it is first
+/// where the name has enough dots, then with each domain, then as it is.
+async fn search(
+    name: &Name,
+    search: bool,
+    names: &Names,
+    round: &Round<'_>,
+    observation: &mut DnsObservation,
+) -> DnsOutcome {
+    let dots = usize::from(name.num_labels()).saturating_sub(1);
+    let as_it_is = absolute(name);
+    let only_as_it_is = name.is_fqdn() || !search;
+    let mut first = None;
+    if only_as_it_is || dots >= names.ndots() {
+        let step = round.ask(&as_it_is, observation).await;
+        if step == Step::Found || only_as_it_is {
+            return outcome(step);
+        }
+        first = Some(step);
+    }
+    let (mut no_data, mut failed) = (false, false);
+    let mut last = Step::NotFound;
+    let mut root_on_list = false;
+    for domain in names.search_domains() {
+        // A name too long with this domain may still be one without it.
+        let Ok(full) = name.clone().append_domain(&absolute(domain)) else { continue };
+        root_on_list |= domain.is_root();
+        last = round.ask(&full, observation).await;
+        match last {
+            Step::Found | Step::Nobody => return outcome(last),
+            Step::NotFound => {}
+            Step::NoData => no_data = true,
+            // The next domain may be another server's.
+            Step::Failed => failed = true,
+            // The search ends, but the name may be fully qualified without its dot.
+            Step::Silence | Step::Rejected => break,
+        }
+    }
+    if first.is_none() && !root_on_list {
+        last = round.ask(&as_it_is, observation).await;
+        if last == Step::Found {
+            return DnsOutcome::Found;
+        }
+    }
+    // Which of the failures to report, in glibc's order.
+    outcome(match first {
+        Some(step) => step,
+        None if no_data => Step::NoData,
+        None if failed => Step::Failed,
+        None => last,
+    })
+}
+
+fn outcome(step: Step) -> DnsOutcome {
+    match step {
+        Step::Found => DnsOutcome::Found,
+        Step::NotFound => DnsOutcome::NotFound,
+        Step::NoData => DnsOutcome::NoData,
+        Step::Failed | Step::Rejected => DnsOutcome::ServerFailure,
+        Step::Silence | Step::Nobody => DnsOutcome::NoServer,
+    }
+}
+
+/// What is the same for every name of a search.
+struct Round<'a> {
+    servers: &'a [SocketAddr],
+    kinds: &'a [RecordKind],
+    attempts: usize,
+    edns: bool,
+    timeout: Duration,
+}
+
+impl Round<'_> {
+    /// Asks for one full name: all kinds at the same time, server after server,
+    /// until each kind has an answer. A server that is silent is asked again,
+    /// as often as `attempts` says; one that has answered, badly, is not.
+    async fn ask(&self, name: &Name, observation: &mut DnsObservation) -> Step {
+        let mut open: Vec<Pending> = self.kinds.iter().map(|&kind| Pending::new(kind)).collect();
+        let mut settled = Vec::new();
+        for _ in 0..self.attempts {
+            for &server in self.servers {
+                let (asked, rest): (Vec<_>, Vec<_>) =
+                    open.into_iter().partition(|pending| !pending.failed_at.contains(&server));
+                open = rest;
+                let tries =
+                    at_once(asked.iter().map(|pending| self.try_once(name, pending.kind, server)).collect());
+                for (mut pending, (tried, step)) in asked.into_iter().zip(tries.await) {
+                    match step {
+                        Step::Found | Step::NotFound | Step::NoData => {
+                            settled.push((step, tried.clone()));
+                        }
+                        _ => {
+                            pending.note(server, step);
+                            open.push(pending);
+                        }
+                    }
+                    observation.tries.push(tried);
+                }
+                if open.is_empty() {
+                    break;
+                }
+            }
+        }
+        self.conclude(name, &settled, &open, observation)
+    }
+
+    /// The best that the kinds came to: an A record counts even where the
+    /// question for AAAA got no answer.
+    fn conclude(
+        &self,
+        name: &Name,
+        settled: &[(Step, DnsTry)],
+        open: &[Pending],
+        observation: &mut DnsObservation,
+    ) -> Step {
+        let best = settled.iter().map(|(step, _)| *step).chain(open.iter().map(|pending| pending.worst));
+        let Some(step) = best.min_by_key(|step| *step as u8) else { return Step::Silence };
+        if step != Step::Found {
+            return step;
+        }
+        let mut found: Vec<&(Step, DnsTry)> =
+            settled.iter().filter(|(step, _)| *step == Step::Found).collect();
+        found.sort_by_key(|(_, tried)| self.kinds.iter().position(|kind| *kind == tried.kind));
+        for (_, tried) in found {
+            observation.server.get_or_insert(tried.server);
+            if let DnsTryOutcome::Response { records, .. } = &tried.outcome {
+                for record in records {
+                    // The same CNAMEs lead to A and to AAAA.
+                    if !observation.records.contains(record) {
+                        observation.records.push(record.clone());
+                    }
+                }
+            }
+        }
+        let ips = observation.records.iter().filter(|record| record.kind == "A" || record.kind == "AAAA");
+        let mut ips: Vec<IpAddr> = ips.filter_map(|record| record.data.parse().ok()).collect();
+        ips.sort_by_key(IpAddr::is_ipv6);
+        observation.addresses = ips;
+        observation.found_as = Some(present::name(name));
+        step
+    }
+
+    async fn try_once(&self, name: &Name, kind: RecordKind, server: SocketAddr) -> (DnsTry, Step) {
+        let start = Instant::now();
+        let ask =
+            Ask { server, name: "", kind, transport: Transport::Udp, timeout: self.timeout, recursion: true };
+        let asked = query::ask_name(&ask, name, self.edns).await;
+        let (outcome, step) = match asked.reply {
+            Ok(reply) => {
+                let step = reply.step(kind);
+                let outcome = DnsTryOutcome::Response {
+                    code: reply.code,
+                    authoritative: reply.authoritative,
+                    truncated: asked.truncated,
+                    records: reply.answers,
+                };
+                (outcome, step)
+            }
+            Err(NoReply::TimedOut) => (DnsTryOutcome::TimedOut, Step::Silence),
+            Err(NoReply::Refused) => (DnsTryOutcome::Refused, Step::Nobody),
+            Err(error) => {
+                let message = format!("cannot ask {server}: {error}");
+                (DnsTryOutcome::Error { message }, Step::Silence)
+            }
+        };
+        let tried = DnsTry {
+            name: present::name(name),
+            kind,
+            server,
+            transport: asked.transport,
+            outcome,
+            elapsed_us: micros(start),
+        };
+        (tried, step)
+    }
+}
+
+impl Reply {
+    fn step(&self, kind: RecordKind) -> Step {
+        match self.code.as_str() {
+            "NOERROR"
+                if self
+                    .answers
+                    .iter()
+                    .any(|record| kind == RecordKind::Any || record.kind == kind.as_str()) =>
+            {
+                Step::Found
+            }
+            "NOERROR" => Step::NoData,
+            "NXDOMAIN" => Step::NotFound,
+            "SERVFAIL" => Step::Failed,
+            _ => Step::Rejected,
+        }
+    }
+}
+
+/// A kind that no server has answered yet.
+struct Pending {
+    kind: RecordKind,
+    /// Those that answered with a failure.
+    failed_at: Vec<SocketAddr>,
+    /// The most telling failure so far.
+    worst: Step,
+}
+
+impl Pending {
+    fn new(kind: RecordKind) -> Self {
+        Self { kind, failed_at: Vec::new(), worst: Step::Nobody }
+    }
+
+    fn note(&mut self, server: SocketAddr, step: Step) {
+        if matches!(step, Step::Failed | Step::Rejected) {
+            self.failed_at.push(server);
+        }
+        if (step as u8) < self.worst as u8 {
+            self.worst = step;
+        }
+    }
+}
+
+/// Runs all futures at the same time and returns their results in order.
+async fn at_once<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+    enum Slot<F: Future> {
+        Running(Pin<Box<F>>),
+        Done(F::Output),
+    }
+    let mut slots: Vec<Slot<F>> = futures.into_iter().map(|future| Slot::Running(Box::pin(future))).collect();
+    poll_fn(|context| {
+        let mut running = false;
+        for slot in &mut slots {
+            if let Slot::Running(future) = slot {
+                match future.as_mut().poll(context) {
+                    Poll::Ready(output) => *slot = Slot::Done(output),
+                    Poll::Pending => running = true,
+                }
+            }
+        }
+        if running { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    let done = slots.into_iter().filter_map(|slot| match slot {
+        Slot::Done(output) => Some(output),
+        Slot::Running(_) => None,
+    });
+    done.collect()
+}
+
+fn micros(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
