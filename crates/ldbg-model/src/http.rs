@@ -8,7 +8,7 @@ use crate::{TcpObservation, Via, tcp::five_seconds};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpSpec {
-    /// `http://host[:port]/path`.
+    /// `http[s]://host[:port]/path`.
     pub url: String,
     /// `GET` by default.
     #[serde(default = "get")]
@@ -19,7 +19,8 @@ pub struct HttpSpec {
     /// Request body, sent as it is.
     #[serde(default)]
     pub body: Option<String>,
-    /// For the whole exchange, milliseconds. 5000 by default.
+    /// For connect and exchange together, milliseconds; a look-up before them has
+    /// limits of its own. 5000 by default.
     #[serde(default = "five_seconds")]
     pub timeout_ms: u64,
     /// Which way to take.

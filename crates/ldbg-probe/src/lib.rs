@@ -19,11 +19,20 @@
 
 mod dial;
 mod dns;
+mod http;
 mod names;
 mod path;
+mod tcp;
+mod tls;
 
 pub use dial::{DialError, Dialed, Dialer, plain};
 pub use dns::{
     Addresses, Ask, Asked, NameError, NoReply, Reply, addresses, ask, check_name, probe_dns, reverse_name,
 };
+pub use http::{
+    Body, ByteStream, Chunk, Connection, HttpError, ResponseHead, Url, UrlError, WireError, is_field_value,
+    is_token, probe_http, request_bytes, request_head,
+};
 pub use names::Names;
+pub use tcp::probe_tcp;
+pub use tls::{SYSTEM_AUTHORITIES, TlsError, TlsSession, Trust, handshake};

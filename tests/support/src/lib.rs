@@ -14,7 +14,9 @@
 
 mod app;
 mod dns_server;
+mod http_server;
 mod lab;
 
 pub use dns_server::{DnsServer, Zone, ZoneError};
+pub use http_server::{Answer, HttpServer};
 pub use lab::{Cluster, Lab, Pod, PodSpec, PortSpec, ServiceSpec, become_program};
