@@ -116,6 +116,15 @@ impl Decoder {
         self.header
     }
 
+    /// How long the record that `bytes` begin with says it is, octets of data.
+    pub fn record_len(&self, bytes: &[u8]) -> Option<u32> {
+        let field = bytes.get(8..)?.first_chunk::<4>()?;
+        Some(match self.parser.header().endianness {
+            Endianness::Big => u32::from_be_bytes(*field),
+            Endianness::Little => u32::from_le_bytes(*field),
+        })
+    }
+
     /// Reads the record that `bytes` begin with, and returns what follows it;
     /// `None` asks for more octets, at most [`RECORD_HEADER_LEN`] + [`MAX_RECORD`]
     /// in all.
@@ -124,14 +133,8 @@ impl Decoder {
     /// When the record is longer than any frame is. Nothing after it can be read.
     pub fn record<'a>(&self, bytes: &'a [u8]) -> Result<Option<(Record<'a>, &'a [u8])>, PcapFault> {
         let header = self.parser.header();
-        if let Some(length) = bytes.get(8..12).and_then(|field| field.first_chunk::<4>()) {
-            let length = match header.endianness {
-                Endianness::Big => u32::from_be_bytes(*length),
-                Endianness::Little => u32::from_le_bytes(*length),
-            };
-            if length > MAX_RECORD {
-                return Err(PcapFault::RecordTooLong(length));
-            }
+        if let Some(length) = self.record_len(bytes).filter(|&length| length > MAX_RECORD) {
+            return Err(PcapFault::RecordTooLong(length));
         }
         let (rest, raw) = match self.parser.next_raw_packet(bytes) {
             Ok(parsed) => parsed,

@@ -23,15 +23,15 @@ mod process;
 mod random;
 mod signal;
 mod socket_holders;
+mod wait;
 
 pub use fsuid::{FsuidError, with_fsuid};
 pub use interface::{Interface, interfaces};
-pub use packet::{
-    FilterInstruction, LinkHeader, PacketError, PacketRing, RingSpec, Statistics, VlanTag, Wake,
-};
+pub use packet::{FilterInstruction, LinkHeader, PacketError, PacketRing, RingSpec, Statistics, VlanTag};
 pub use private_file::{read_private, write_private};
 pub use proc_net::{Socket, SocketState, SocketTable, parse_sockets, sockets};
 pub use process::{effective_uid, reap};
 pub use random::fill_random;
 pub use signal::{Cancel, Interrupts};
 pub use socket_holders::{SocketHolder, SocketHolders, socket_holders};
+pub use wait::{Wake, wait_readable};

@@ -19,7 +19,6 @@ use std::{
 use nix::{
     errno::Errno,
     net::if_::if_indextoname,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket},
 };
 use socket2::{SockFilter, SockRef};
@@ -27,6 +26,8 @@ use socket2::{SockFilter, SockRef};
 use options::RawStatistics;
 use ring::Ring;
 pub use ring::{LinkHeader, VlanTag};
+
+use crate::wait::{Wake, wait_readable};
 
 /// What to open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,17 +95,6 @@ impl PacketError {
     }
 }
 
-/// Why [`PacketRing::wait`] came back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wake {
-    /// There may be something to read.
-    Ready,
-    /// The other descriptor became readable.
-    Cancelled,
-    /// The time was up.
-    TimedOut,
-}
-
 /// Frames since the socket was bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
@@ -117,7 +107,7 @@ pub struct Statistics {
 /// A packet socket with its ring, one frame of which is the current one.
 ///
 /// ```no_run
-/// use std::time::Duration;
+/// use std::{os::fd::AsFd, time::Duration};
 /// use ldbg_sys::{Cancel, FilterInstruction, PacketRing, RingSpec};
 ///
 /// let spec = RingSpec {
@@ -131,7 +121,7 @@ pub struct Statistics {
 /// let everything = [FilterInstruction { code: 6, jt: 0, jf: 0, k: u32::MAX }];
 /// let mut ring = PacketRing::open(&spec, &everything)?;
 /// let cancel = Cancel::new()?;
-/// ring.wait(&cancel, None)?;
+/// ring.wait(Some(cancel.as_fd()), None)?;
 /// while ring.advance() {
 ///     println!("{} octets", ring.data().len());
 /// }
@@ -202,9 +192,9 @@ impl PacketRing {
         self.ring.header()
     }
 
-    /// Room for `len` octets before the current frame's bytes, which is part of
-    /// the frame from now on; the octets are what they are. `None`, and no change,
-    /// where there is no frame or no room: room is at least [`Self::HEADROOM`].
+    /// Makes the current frame longer by `len` octets at its beginning, whatever
+    /// they contain, and gives the whole of it. `None`, and no change, where there
+    /// is no frame or no room; there is room for [`Self::HEADROOM`].
     pub fn prepend(&mut self, len: usize) -> Option<&mut [u8]> {
         self.ring.prepend(len)
     }
@@ -218,25 +208,16 @@ impl PacketRing {
     /// # Errors
     /// [`PacketError::Gone`] when the interface has been removed. One that is only
     /// switched off may come back.
-    pub fn wait(&self, cancel: impl AsFd, timeout: Option<Duration>) -> Result<Wake, PacketError> {
-        let mut fds = [
-            PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
-            PollFd::new(cancel.as_fd(), PollFlags::POLLIN),
-        ];
-        let timeout = timeout.map_or(PollTimeout::NONE, |timeout| {
-            PollTimeout::try_from(timeout.as_millis().saturating_add(1)).unwrap_or(PollTimeout::MAX)
-        });
-        match poll(&mut fds, timeout) {
-            Ok(0) => return Ok(Wake::TimedOut),
-            Ok(_) => {}
-            Err(Errno::EINTR) => return Ok(Wake::Ready),
-            Err(errno) => return Err(PacketError::call("wait for packets")(errno.into())),
-        }
-        let seen = |fd: &PollFd<'_>| fd.revents().unwrap_or(PollFlags::empty());
-        if seen(&fds[0]).contains(PollFlags::POLLERR) {
-            self.take_error()?;
-        }
-        Ok(if seen(&fds[1]).is_empty() { Wake::Ready } else { Wake::Cancelled })
+    pub fn wait(
+        &self,
+        cancel: Option<BorrowedFd<'_>>,
+        timeout: Option<Duration>,
+    ) -> Result<Wake, PacketError> {
+        let wake =
+            wait_readable(&self.socket, cancel, timeout).map_err(PacketError::call("wait for packets"))?;
+        // An error left on the socket would make every later wait return at once.
+        self.take_error()?;
+        Ok(wake)
     }
 
     fn take_error(&self) -> Result<(), PacketError> {

@@ -191,8 +191,8 @@ impl Ring {
     pub(super) fn prepend(&mut self, len: usize) -> Option<&mut [u8]> {
         let current = self.current.as_mut()?;
         let start = current.start.checked_sub(len).filter(|&start| start >= current.room)?;
-        let range = start..current.start;
         current.start = start;
+        let range = start..current.end;
         self.writable().get_mut(range)
     }
 

@@ -1,0 +1,103 @@
+//! What can go wrong, said with the operation and the object.
+
+use std::io;
+
+use ldbg_packet::pcap::PcapFault;
+use ldbg_sys::{PacketError, capability::Missing};
+
+/// Why a live capture does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// `CAP_NET_RAW` cannot be made effective.
+    #[error("{0}")]
+    Capability(Missing),
+    /// No interface has that name.
+    #[error("{0}: No such device exists")]
+    NoInterface(String),
+    /// The interface is switched off.
+    #[error("{0}: That device is not up")]
+    NotUp(String),
+    /// The interfaces could not be listed.
+    #[error("list the network interfaces: {0}")]
+    Interfaces(io::Error),
+    /// The packet socket could not be made.
+    #[error("{interface}: {error}")]
+    Packet {
+        /// As asked.
+        interface: String,
+        /// What failed.
+        error: PacketError,
+    },
+}
+
+/// Why a source ends before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The ring.
+    #[error(transparent)]
+    Packet(#[from] PacketError),
+    /// A file that is no capture, or no longer one.
+    #[error(transparent)]
+    Pcap(#[from] PcapFault),
+    /// A file that ends inside its header or a record.
+    #[error("truncated dump file; tried to read {wanted} {what} bytes, only got {got}")]
+    Truncated {
+        /// `file header`, `header` or `captured`.
+        what: &'static str,
+        /// Octets of it that there should be.
+        wanted: usize,
+        /// Octets that there are.
+        got: usize,
+    },
+    /// Reading failed.
+    #[error("error reading dump file: {0}")]
+    Read(io::Error),
+}
+
+/// Why a sink takes no more.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// A capture file; what it holds is a whole capture.
+    #[error("{path}: {error}; the {kept} packets before that are kept")]
+    File {
+        /// The file.
+        path: String,
+        /// What the operating system said.
+        error: io::Error,
+        /// Packets in the file.
+        kept: u64,
+    },
+    /// A stream or a printer.
+    #[error("{name}: {error}")]
+    Stream {
+        /// What it was called.
+        name: String,
+        /// What the operating system said.
+        error: io::Error,
+    },
+}
+
+impl SinkError {
+    /// What the operating system said.
+    pub fn io(&self) -> &io::Error {
+        match self {
+            Self::File { error, .. } | Self::Stream { error, .. } => error,
+        }
+    }
+
+    /// Whether the reader at the other end has gone, which is no fault of ours.
+    pub fn reader_has_gone(&self) -> bool {
+        self.io().kind() == io::ErrorKind::BrokenPipe
+    }
+}
+
+/// Why a capture ended before it should have.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// No more frames can be had.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// No more frames can be put anywhere.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+}
