@@ -3,3 +3,4 @@
 mod dispatcher;
 mod executable;
 mod layers;
+mod netstat;

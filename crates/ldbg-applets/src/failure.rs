@@ -48,6 +48,15 @@ impl fmt::Display for Failure {
     }
 }
 
+/// An option as it was typed, for the line that refuses it.
+pub(crate) fn option_name(arg: &lexopt::Arg<'_>) -> String {
+    match arg {
+        lexopt::Arg::Short(letter) => format!("-{letter}"),
+        lexopt::Arg::Long(name) => format!("--{name}"),
+        lexopt::Arg::Value(value) => value.to_string_lossy().into_owned(),
+    }
+}
+
 impl From<lexopt::Error> for Failure {
     fn from(error: lexopt::Error) -> Self {
         Self::usage(error.to_string())

@@ -8,6 +8,7 @@
 mod ctx;
 mod failure;
 mod injector;
+mod netstat;
 mod table;
 
 pub use ctx::Ctx;
