@@ -14,9 +14,9 @@ use std::{
 };
 
 pub use cluster::{Cluster, PodSpec, PortSpec, ServiceSpec};
+use program::Program;
 pub use program::become_program;
 pub(crate) use program::say_ready;
-use program::{Kind, Program};
 
 /// A running laboratory. It ends when the value is dropped or its process dies,
 /// however it dies: all of it lives in a pid namespace whose first process reads
@@ -53,8 +53,7 @@ impl Lab {
             unshare.args(["--user", "--map-root-user", "--map-auto"]);
         }
         unshare.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--propagation", "private"]);
-        let program = Program { kind: Kind::Node, pod: String::new(), cluster: cluster.clone() };
-        program.pass_to(unshare.arg("--").arg(std::env::current_exe()?));
+        Program::Node(cluster.clone()).pass_to(unshare.arg("--").arg(std::env::current_exe()?));
         let mut init = unshare
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

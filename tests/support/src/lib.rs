@@ -16,6 +16,7 @@ mod app;
 mod dns_server;
 mod http_server;
 mod lab;
+mod standin;
 
 pub use dns_server::{DnsServer, Zone, ZoneError};
 pub use http_server::{Answer, HttpServer};

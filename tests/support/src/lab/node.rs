@@ -11,8 +11,8 @@ use std::{
 };
 
 use super::{
-    Cluster, explain, feed,
-    program::{Kind, Program, ready_line, say_ready},
+    Cluster, PodSpec, explain, feed,
+    program::{Program, ready_line, say_ready},
     wait_for_end_of_input,
 };
 
@@ -20,7 +20,7 @@ pub(super) fn run(cluster: &Cluster) -> io::Result<()> {
     let mut pods = cluster
         .pods
         .iter()
-        .map(|spec| start(cluster, &spec.name))
+        .map(|spec| start(cluster, spec))
         .collect::<io::Result<Vec<(Child, BufReader<_>)>>>()?;
     for (_, output) in &mut pods {
         ready_line(output)?;
@@ -46,10 +46,10 @@ pub(super) fn run(cluster: &Cluster) -> io::Result<()> {
     wait_for_end_of_input()
 }
 
-fn start(cluster: &Cluster, pod: &str) -> io::Result<(Child, BufReader<std::process::ChildStdout>)> {
+fn start(cluster: &Cluster, spec: &PodSpec) -> io::Result<(Child, BufReader<std::process::ChildStdout>)> {
     let mut unshare = Command::new("unshare");
     unshare.args(["--mount", "--net", "--"]).arg(env::current_exe()?);
-    Program { kind: Kind::Pod, pod: pod.to_owned(), cluster: cluster.clone() }.pass_to(&mut unshare);
+    Program::Pod(cluster.clone(), spec.clone()).pass_to(&mut unshare);
     let mut child = unshare.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no pipe to the pod"))?;
     Ok((child, BufReader::new(stdout)))

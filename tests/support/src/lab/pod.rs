@@ -14,9 +14,10 @@ use nix::mount::{MsFlags, mount};
 
 use super::{
     Cluster, PodSpec, explain, feed,
-    program::{Kind, Program, ready_line, say_ready},
+    program::{Program, ready_line, say_ready},
     wait_for_end_of_input,
 };
+use crate::standin;
 
 /// The rules of linkerd-init's iptables-nft (recording once/iptables-save.txt).
 const PROXY_INIT: &str = include_str!("../../../fixtures/recordings/proxy-init-rules.txt");
@@ -46,8 +47,11 @@ pub(super) fn run(cluster: &Cluster, spec: &PodSpec) -> io::Result<()> {
     files(cluster, spec)?;
 
     let mut programs = Vec::new();
+    if spec.meshed {
+        programs.push(start(&Program::Proxy(cluster.clone(), spec.clone()), standin::UID)?);
+    }
     if !spec.listen.is_empty() {
-        programs.push(start(Kind::App, APP_UID, cluster, spec)?);
+        programs.push(start(&Program::App(spec.clone()), APP_UID)?);
     }
     for (_, output) in &mut programs {
         ready_line(output)?;
@@ -59,15 +63,10 @@ pub(super) fn run(cluster: &Cluster, spec: &PodSpec) -> io::Result<()> {
 }
 
 /// Starts a program of the pod under a uid of its own.
-fn start(
-    kind: Kind,
-    uid: u32,
-    cluster: &Cluster,
-    spec: &PodSpec,
-) -> io::Result<(Child, BufReader<std::process::ChildStdout>)> {
+fn start(program: &Program, uid: u32) -> io::Result<(Child, BufReader<std::process::ChildStdout>)> {
     // Not by its path: that uid may not pass the directories that lead there.
     let mut command = Command::new("/proc/self/exe");
-    Program { kind, pod: spec.name.clone(), cluster: cluster.clone() }.pass_to(&mut command);
+    program.pass_to(&mut command);
     let mut child = command
         .uid(uid)
         .gid(uid)

@@ -13,27 +13,20 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cluster, node, pod};
-use crate::app;
+use super::{Cluster, PodSpec, node, pod};
+use crate::{app, standin};
 
 const VARIABLE: &str = "LDBG_LAB_PROGRAM";
 /// What a program's line begins with once it serves; a test harness prints others.
 const READY: &str = "lab: ready ";
 
-#[derive(Serialize, Deserialize)]
-pub(super) enum Kind {
-    Node,
-    Pod,
-    App,
-}
-
 /// A program of the laboratory, with all it knows of the world.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Program {
-    pub(super) kind: Kind,
-    /// The pod it runs in, if any.
-    pub(super) pod: String,
-    pub(super) cluster: Cluster,
+pub(super) enum Program {
+    Node(Cluster),
+    Pod(Cluster, PodSpec),
+    App(PodSpec),
+    Proxy(Cluster, PodSpec),
 }
 
 impl Program {
@@ -46,12 +39,11 @@ impl Program {
     }
 
     fn run(self) -> io::Result<()> {
-        let spec = self.cluster.pod(&self.pod).cloned();
-        let spec = || spec.ok_or_else(|| io::Error::other(format!("the cluster has no pod {}", self.pod)));
-        match self.kind {
-            Kind::Node => node::run(&self.cluster),
-            Kind::Pod => pod::run(&self.cluster, &spec()?),
-            Kind::App => serve(app::run(&spec()?)),
+        match self {
+            Self::Node(cluster) => node::run(&cluster),
+            Self::Pod(cluster, spec) => pod::run(&cluster, &spec),
+            Self::App(spec) => serve(app::run(&spec)),
+            Self::Proxy(cluster, spec) => serve(standin::run(cluster, spec)),
         }
     }
 }
