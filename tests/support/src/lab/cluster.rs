@@ -1,6 +1,9 @@
 //! What the cluster consists of, as data: a fault is a line in `cluster.json`.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::{
+    fmt::Write as _,
+    net::{Ipv4Addr, SocketAddrV4},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +94,23 @@ impl Cluster {
     /// The Service `name`.
     pub fn service(&self, name: &str) -> Option<&ServiceSpec> {
         self.services.iter().find(|service| service.name == name)
+    }
+
+    /// What the cluster's name server knows, in the words of [`crate::Zone`]: each
+    /// Service, its address backwards, and its endpoints as `NAME-pods`, as a headless
+    /// Service has them.
+    pub(crate) fn zone(&self) -> String {
+        let mut zone = String::from("$norecursion\n");
+        for service in &self.services {
+            let name = format!("{}.{}.svc.cluster.local", service.name, service.namespace);
+            let [a, b, c, d] = service.ip.octets();
+            let _ = writeln!(zone, "{name} A {}\n{d}.{c}.{b}.{a}.in-addr.arpa PTR {name}", service.ip);
+            for pod in service.pods.iter().filter_map(|pod| self.pod(pod)) {
+                let headless = format!("{}-pods.{}.svc.cluster.local", service.name, service.namespace);
+                let _ = writeln!(zone, "{headless} A {}", pod.ip);
+            }
+        }
+        zone
     }
 
     /// The first endpoint of a Service.

@@ -53,6 +53,9 @@ pub(super) fn run(cluster: &Cluster, spec: &PodSpec) -> io::Result<()> {
     if !spec.listen.is_empty() {
         programs.push(start(&Program::App(spec.clone()), APP_UID)?);
     }
+    if spec.dns {
+        programs.push(start(&Program::Dns(cluster.clone()), 0)?);
+    }
     for (_, output) in &mut programs {
         ready_line(output)?;
     }
@@ -68,6 +71,7 @@ fn start(program: &Program, uid: u32) -> io::Result<(Child, BufReader<std::proce
     let mut command = Command::new("/proc/self/exe");
     program.pass_to(&mut command);
     let mut child = command
+        .arg0(program.name())
         .uid(uid)
         .gid(uid)
         .stdin(Stdio::null())

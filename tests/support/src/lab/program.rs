@@ -8,13 +8,14 @@
 use std::{
     env,
     io::{self, BufRead, Write},
+    net::Ipv4Addr,
     process::Command,
 };
 
 use serde::{Deserialize, Serialize};
 
 use super::{Cluster, PodSpec, node, pod};
-use crate::{app, standin};
+use crate::{DnsServer, app, standin};
 
 const VARIABLE: &str = "LDBG_LAB_PROGRAM";
 /// What a program's line begins with once it serves; a test harness prints others.
@@ -27,6 +28,7 @@ pub(super) enum Program {
     Pod(Cluster, PodSpec),
     App(PodSpec),
     Proxy(Cluster, PodSpec),
+    Dns(Cluster),
 }
 
 impl Program {
@@ -38,14 +40,34 @@ impl Program {
             .env(VARIABLE, program);
     }
 
+    /// How it shows in a list of processes or of sockets.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Node(_) => "lab-node",
+            Self::Pod(..) => "lab-pod",
+            Self::App(_) => "lab-app",
+            Self::Proxy(..) => "mesh-standin",
+            Self::Dns(_) => "lab-dns",
+        }
+    }
+
     fn run(self) -> io::Result<()> {
         match self {
             Self::Node(cluster) => node::run(&cluster),
             Self::Pod(cluster, spec) => pod::run(&cluster, &spec),
             Self::App(spec) => serve(app::run(&spec)),
             Self::Proxy(cluster, spec) => serve(standin::run(cluster, spec)),
+            Self::Dns(cluster) => dns(&cluster),
         }
     }
+}
+
+fn dns(cluster: &Cluster) -> io::Result<()> {
+    let zone = cluster.zone().parse().map_err(io::Error::other)?;
+    let server = DnsServer::on((Ipv4Addr::UNSPECIFIED, 53).into(), zone)?;
+    say_ready("dns")?;
+    server.run();
+    Ok(())
 }
 
 fn serve(server: impl Future<Output = io::Result<()>>) -> io::Result<()> {

@@ -54,6 +54,8 @@ pub(super) struct Balancer {
     connected: watch::Receiver<usize>,
     /// Held so that a destination without endpoints waits like any other.
     _connected: Arc<watch::Sender<usize>>,
+    /// Whether a request has come: other protocols' balancers are counted elsewhere.
+    http: AtomicBool,
     gate: Mutex<Gate>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -91,13 +93,29 @@ impl Balancer {
             })
             .collect();
         let gate = Mutex::new(Gate { shut: false, waiting: 0, used: Instant::now() });
-        Arc::new(Self { destination, members, connected, _connected: sender, gate, tasks })
+        Arc::new(Self {
+            destination,
+            members,
+            connected,
+            _connected: sender,
+            http: AtomicBool::new(false),
+            gate,
+            tasks,
+        })
     }
 
     /// Whether it is to be made anew, as the real one is from a fresh discovery.
     pub(super) fn is_stale(&self) -> bool {
         let gate = lock(&self.gate);
         gate.waiting == 0 && gate.used.elapsed() > IDLE
+    }
+
+    pub(super) fn note_http(&self) {
+        self.http.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_http(&self) -> bool {
+        self.http.load(Ordering::Relaxed)
     }
 
     /// Members in all, and those that are ready.

@@ -22,7 +22,7 @@ use super::{
 };
 
 /// About what a first look-up at the control plane takes (11-undefined-port: the
-/// client's request is there before the answer, so that closing resets).
+/// client's request is there before the answer).
 const DISCOVERY: Duration = Duration::from_millis(5);
 
 pub(super) async fn connection(proxy: Arc<Proxy>, stream: TcpStream) -> io::Result<()> {
@@ -72,14 +72,14 @@ async fn serve(proxy: &Arc<Proxy>, stream: TcpStream, address: SocketAddrV4) -> 
 }
 
 /// 11-undefined-port: accepted, then closed; where the client has written by
-/// then, what it wrote is unread and the kernel resets.
+/// then, what it wrote is unread, and the kernel resets.
 async fn refuse_undefined_port(
     proxy: &Proxy,
     stream: TcpStream,
     address: SocketAddrV4,
     parent: &str,
 ) -> io::Result<()> {
-    let _ = timeout(DISCOVERY, stream.readable()).await;
+    let _ = timeout(DISCOVERY, stream.peek(&mut [0])).await;
     drop(stream);
     let (ip, port) = (address.ip(), address.port());
     let route = format!(
@@ -124,6 +124,7 @@ async fn serve_http(proxy: &Arc<Proxy>, stream: Replayed, address: SocketAddrV4)
         async move {
             // Per request: a connection that is kept may outlive its balancer.
             let balancer = balancer(&proxy, discover(&proxy.cluster, address), address);
+            balancer.note_http();
             let response = respond(&proxy, &balancer, request).await;
             count(&proxy, &balancer, address, &response);
             Ok::<_, Infallible>(response)
@@ -239,7 +240,7 @@ fn count(proxy: &Proxy, balancer: &Balancer, address: SocketAddrV4, response: &R
 /// Brings the gauges of every Service's balancer up to date.
 pub(super) fn refresh_gauges(proxy: &Proxy) {
     for (address, balancer) in &*lock(&proxy.balancers) {
-        if !matches!(balancer.destination, Destination::Service { .. }) {
+        if !matches!(balancer.destination, Destination::Service { .. }) || !balancer.is_http() {
             continue;
         }
         let labels = format!(
