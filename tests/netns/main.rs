@@ -1,7 +1,7 @@
 //! The laboratory of network namespaces: the debugging session, without a cluster.
 
-#[path = "laboratory.rs"]
 mod laboratory;
+mod standin;
 
 use std::sync::OnceLock;
 
