@@ -2,5 +2,6 @@
 
 mod dispatcher;
 mod executable;
+mod injector;
 mod layers;
 mod netstat;

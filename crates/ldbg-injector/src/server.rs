@@ -26,7 +26,7 @@ use crate::{
     api_server::ApiServer,
     config::Config,
     decide::{Way, decide, settled_by_pod},
-    review,
+    review::{self, Question},
 };
 
 /// The API server's own limit for a request, an AdmissionReview among them.
@@ -34,6 +34,10 @@ const MAX_BODY: usize = 3 << 20;
 
 /// Far more than the API servers of a cluster keep open.
 const MAX_CONNECTIONS: usize = 256;
+
+/// Bodies that are being read at one time; with the limit on each, this bounds
+/// the memory that callers can make the server use.
+const MAX_READING: usize = 8;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -102,7 +106,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     tracing::info!("listening on https://{}", listener.local_addr()?);
     let acceptor = TlsAcceptor::from(tls);
-    let webhook = Arc::new(webhook);
+    let server = Arc::new(Server { webhook, reading: Semaphore::new(MAX_READING) });
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let (ending, ended) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -120,9 +124,9 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, _)) => {
-                let (acceptor, webhook, ended) = (acceptor.clone(), Arc::clone(&webhook), ended.clone());
+                let (acceptor, server, ended) = (acceptor.clone(), Arc::clone(&server), ended.clone());
                 connections.spawn(async move {
-                    connection(stream, acceptor, webhook, ended).await;
+                    connection(stream, acceptor, server, ended).await;
                     drop(permit);
                 });
             }
@@ -145,7 +149,7 @@ pub async fn serve(
 async fn connection(
     stream: TcpStream,
     acceptor: TlsAcceptor,
-    webhook: Arc<Webhook>,
+    server: Arc<Server>,
     mut ended: watch::Receiver<bool>,
 ) {
     let stream = tokio::select! {
@@ -157,8 +161,8 @@ async fn connection(
         },
     };
     let service = service_fn(|request| {
-        let webhook = Arc::clone(&webhook);
-        async move { Ok::<_, Infallible>(webhook.answer(request).await) }
+        let server = Arc::clone(&server);
+        async move { Ok::<_, Infallible>(server.answer(request).await) }
     });
     let mut connection = pin!(
         http1::Builder::new()
@@ -184,7 +188,12 @@ async fn over(ended: &mut watch::Receiver<bool>) {
     let _ = ended.wait_for(|&ended| ended).await;
 }
 
-impl Webhook {
+struct Server {
+    webhook: Webhook,
+    reading: Semaphore,
+}
+
+impl Server {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let way = match request.uri().path() {
             "/livez" | "/readyz" if request.method() == Method::GET => {
@@ -213,28 +222,34 @@ impl Webhook {
     }
 
     async fn review(&self, way: Way, body: Incoming) -> Result<Value, (StatusCode, String)> {
-        let body = timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect())
+        let question = timeout(BODY_TIMEOUT, self.question(body))
             .await
-            .map_err(|_| (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time".into()))?
-            .map_err(|error| match error.downcast_ref::<LengthLimitError>() {
-                Some(_) => (StatusCode::PAYLOAD_TOO_LARGE, format!("expected at most {MAX_BODY} bytes")),
-                None => (StatusCode::BAD_REQUEST, format!("the body broke off: {error}")),
-            })?;
-        let question =
-            review::parse(&body.to_bytes()).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
+            .map_err(|_| (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time".into()))??;
         let Some(pod) = &question.pod else {
             return Ok(review::unchanged(&question.uid));
         };
         let decision = match settled_by_pod(pod, way) {
             Some(reason) => reason.into(),
             None => {
-                let namespace = self.api_server.namespace(&question.namespace).await;
+                let namespace = self.webhook.api_server.namespace(&question.namespace).await;
                 let namespace = namespace.as_ref().map_err(ToString::to_string);
-                decide(pod, way, namespace, &self.config)
+                decide(pod, way, namespace, &self.webhook.config)
             }
         };
         review::log(&question.namespace, pod, &decision);
         Ok(review::answer(&question.uid, &decision))
+    }
+
+    async fn question(&self, body: Incoming) -> Result<Question, (StatusCode, String)> {
+        // Never closed, so this fails never.
+        let _turn = self.reading.acquire().await;
+        let body = Limited::new(body, MAX_BODY).collect().await.map_err(|error| {
+            match error.downcast_ref::<LengthLimitError>() {
+                Some(_) => (StatusCode::PAYLOAD_TOO_LARGE, format!("expected at most {MAX_BODY} bytes")),
+                None => (StatusCode::BAD_REQUEST, format!("the body broke off: {error}")),
+            }
+        })?;
+        review::parse(&body.to_bytes()).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
     }
 }
 
