@@ -7,6 +7,7 @@ if [ -n "${LDBG_IMAGE:-}" ]; then
 fi
 # ca: what the API server trusts of the injector.
 ca() { kubectl get mutatingwebhookconfigurations post-linkerd-debug-injector -o 'jsonpath={.webhooks[*].clientConfig.caBundle}'; }
+fingerprint() { sha256sum <<<"$1" | cut -c1-16; }
 
 # The injector itself must pass the strictest Pod Security level.
 kubectl create namespace linkerd-debug >/dev/null
@@ -31,4 +32,4 @@ untouched default/frontend
 say "the synonym of older articles, in a second upgrade:"
 ok helm upgrade linkerd-debug helm/linkerd-debug "${chart[@]}" "${values[@]}" --set controllerComponents.debugContainer.enabled=true --wait --timeout 2m
 same "the webhook's certificate over an upgrade" "$first_ca" "$(ca)"
-say "  caBundle before and after: $(sha256sum <<<"$first_ca" | cut -c1-16) $(ca | sha256sum | cut -c1-16)"
+say "  caBundle before and after: $(fingerprint "$first_ca") $(fingerprint "$(ca)")"

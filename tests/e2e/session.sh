@@ -27,7 +27,7 @@ cleanup() {
 ended() {
 	trap - EXIT
 	if [ "$1" != 0 ]; then
-		say "" "=== what the cluster says"
+		say $'\n'"=== what the cluster says"
 		kubectl get pods -A -o wide >&2 || true
 		kubectl logs -n linkerd-debug -l app.kubernetes.io/name=linkerd-debug --tail 20 >&2 || true
 		kubectl get events -A --sort-by .lastTimestamp 2>/dev/null | tail -n 15 >&2 || true
@@ -36,9 +36,9 @@ ended() {
 	cleanup || true
 	rm -rf "$work"
 	if [ "$1" = 0 ]; then
-		say "" "e2e: $checks expectations met in $((SECONDS - started)) s"
+		say $'\n'"e2e: $checks expectations met in $((SECONDS - started)) s"
 	else
-		say "" "e2e: FAILED after $checks expectations met"
+		say $'\n'"e2e: FAILED after $checks expectations met"
 	fi
 	exit "$1"
 }
