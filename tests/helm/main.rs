@@ -72,7 +72,8 @@ fn to_json(yaml: &str) -> Vec<Value> {
     let lines = text(&output);
     lines
         .lines()
-        .filter_map(|line| line.starts_with('{').then(|| serde_json::from_str(line).expect("JSON")))
+        .filter(|line| line.starts_with('{'))
+        .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect()
 }
 

@@ -9,6 +9,7 @@ use nix::{
 };
 
 #[test]
+#[expect(clippy::zombie_processes, reason = "the zombie is what is tested")]
 fn an_ended_child_is_collected_and_a_running_one_is_not_waited_for() {
     let mut running = Command::new("cat").stdin(Stdio::piped()).spawn().expect("cat starts");
     let ended = Command::new("true").spawn().expect("true starts");
