@@ -5,3 +5,4 @@ mod executable;
 mod injector;
 mod layers;
 mod netstat;
+mod nslookup;

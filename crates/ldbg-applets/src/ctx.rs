@@ -18,16 +18,24 @@ pub struct Ctx<'a> {
 }
 
 impl Ctx<'_> {
-    /// Runs a future on a runtime of one thread, which is what a tool that lives
-    /// for milliseconds needs.
+    /// Runs a future that borrows nothing of this: see [`block_on`].
     ///
     /// # Errors
     /// When the kernel has no epoll instance left, or what the future returns.
     pub fn block_on<T>(&mut self, future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::new(1, format!("cannot start the runtime: {error}")))?;
-        runtime.block_on(future)
+        block_on(future)
     }
+}
+
+/// Runs a future on a runtime of one thread, which is what a tool that lives for
+/// milliseconds needs. The future may write to a [`Ctx`]'s streams.
+///
+/// # Errors
+/// When the kernel has no epoll instance left, or what the future returns.
+pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(1, format!("cannot start the runtime: {error}")))?;
+    runtime.block_on(future)
 }

@@ -9,6 +9,7 @@ mod ctx;
 mod failure;
 mod injector;
 mod netstat;
+mod nslookup;
 mod table;
 
 pub use ctx::Ctx;

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use crate::{Ctx, Exit, Failure, injector, netstat};
+use crate::{Ctx, Exit, Failure, injector, netstat, nslookup};
 
 /// One tool.
 pub struct Applet {
@@ -24,7 +24,7 @@ pub struct Applet {
 }
 
 /// Every tool, sorted by name.
-pub const APPLETS: &[Applet] = &[injector::APPLET, netstat::APPLET];
+pub const APPLETS: &[Applet] = &[injector::APPLET, netstat::APPLET, nslookup::APPLET];
 
 const USAGE: &str = "\
 usage: ldbg TOOL [ARGUMENT...]

@@ -2,6 +2,7 @@
 //! as evidence. The walk over names and servers follows glibc
 //! (resolv/res_query.c, resolv/res_send.c).
 
+mod connected;
 mod present;
 mod query;
 
@@ -19,6 +20,9 @@ use tokio::time::Instant;
 
 pub use self::query::{Ask, Asked, NoReply, Reply, ask, reverse_name};
 use crate::Names;
+
+/// How often glibc asks a silent server where `/etc/resolv.conf` does not say (`RES_DFLRETRY`).
+const ATTEMPTS: usize = 2;
 
 /// Resolves as the pod's resolver would and says what was tried. It never
 /// fails: what goes wrong is in the observation.
@@ -62,7 +66,7 @@ pub async fn addresses(host: &str, names: &Names, timeout: Duration) -> Addresse
     Addresses { found: observation.addresses.clone(), dns: Some(observation) }
 }
 
-/// Why a text is no domain name (RFC 1035, 2.3.4; RFC 2181, 11).
+/// Why a text is no domain name (RFC 1035, 2.3.4 and 5.1; RFC 2181, 11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Two dots in a row, one at the beginning, or nothing at all.
@@ -74,36 +78,77 @@ pub enum NameError {
     /// More than 255 bytes as it travels.
     #[error("name too long")]
     TooLong,
+    /// A backslash without a character or a number up to 255 behind it.
+    #[error("bad escape")]
+    BadEscape,
 }
 
-/// Whether `text` can be asked for.
+/// `text` as the records show it: fully qualified, odd characters escaped.
+///
+/// ```
+/// assert_eq!(ldbg_probe::full_name("a b.example")?, "a\\032b.example.");
+/// # Ok::<(), ldbg_probe::NameError>(())
+/// ```
 ///
 /// # Errors
-/// The rule that it breaks.
-pub fn check_name(text: &str) -> Result<(), NameError> {
-    parse_name(text).map(drop)
+/// The rule that it breaks, where it is no name.
+pub fn full_name(text: &str) -> Result<String, NameError> {
+    parse_name(text).map(|name| present::name(&name))
 }
 
-/// Fully qualified where it ends in a dot. Bytes are taken as they are.
+/// Fully qualified where it ends in a dot; `\.` and `\032` are escapes, other
+/// bytes are taken as they are.
 fn parse_name(text: &str) -> Result<Name, NameError> {
     if text == "." {
         return Ok(Name::root());
     }
-    let (relative, qualified) = match text.strip_suffix('.') {
-        Some(rest) => (rest, true),
-        None => (text, false),
-    };
-    for label in relative.split('.') {
+    let mut labels = vec![Vec::new()];
+    let mut rest = text.as_bytes();
+    while let [byte, tail @ ..] = rest {
+        rest = tail;
+        let byte = match byte {
+            b'.' => {
+                labels.push(Vec::new());
+                continue;
+            }
+            b'\\' => {
+                let (byte, tail) = escaped(tail).ok_or(NameError::BadEscape)?;
+                rest = tail;
+                byte
+            }
+            byte => *byte,
+        };
+        if let Some(label) = labels.last_mut() {
+            label.push(byte);
+        }
+    }
+    let qualified = labels.len() > 1 && labels.last().is_some_and(Vec::is_empty);
+    if qualified {
+        labels.pop();
+    }
+    for label in &labels {
         match label.len() {
             0 => return Err(NameError::EmptyLabel),
             1..=63 => {}
             _ => return Err(NameError::LabelTooLong),
         }
     }
-    let mut name =
-        Name::from_labels(relative.split('.').map(str::as_bytes)).map_err(|_| NameError::TooLong)?;
+    let mut name = Name::from_labels(labels).map_err(|_| NameError::TooLong)?;
     name.set_fqdn(qualified);
     Ok(name)
+}
+
+/// The byte behind a backslash, and what follows it.
+fn escaped(text: &[u8]) -> Option<(u8, &[u8])> {
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| u16::from(byte - b'0'));
+    match text {
+        [a, b, c, rest @ ..] if a.is_ascii_digit() => {
+            let number = digit(*a)? * 100 + digit(*b)? * 10 + digit(*c)?;
+            Some((number.try_into().ok()?, rest))
+        }
+        [byte, rest @ ..] if !byte.is_ascii_digit() => Some((*byte, rest)),
+        _ => None,
+    }
 }
 
 pub(crate) fn absolute(name: &Name) -> Name {
@@ -138,7 +183,7 @@ async fn resolve(spec: &DnsSpec, names: &Names, observation: &mut DnsObservation
     let round = Round {
         servers,
         kinds,
-        attempts: names.attempts(),
+        attempts: names.attempts().unwrap_or(ATTEMPTS),
         edns: names.edns(),
         timeout: Duration::from_millis(spec.timeout_ms.max(1)),
     };

@@ -27,7 +27,7 @@ mod tls;
 
 pub use dial::{DialError, Dialed, Dialer, plain};
 pub use dns::{
-    Addresses, Ask, Asked, NameError, NoReply, Reply, addresses, ask, check_name, probe_dns, reverse_name,
+    Addresses, Ask, Asked, NameError, NoReply, Reply, addresses, ask, full_name, probe_dns, reverse_name,
 };
 pub use http::{
     Body, ByteStream, Chunk, Connection, HttpError, ResponseHead, Url, UrlError, WireError, is_field_value,

@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
 };
 
 use hickory_resolver::{
@@ -21,6 +22,8 @@ const MAX_SERVERS: usize = 3;
 const MAX_NDOTS: usize = 15;
 /// glibc's `RES_MAXRETRY`.
 const MAX_ATTEMPTS: usize = 5;
+/// glibc's `RES_MAXRETRANS`.
+const MAX_TIMEOUT: Duration = Duration::from_secs(30);
 const DNS_PORT: u16 = 53;
 
 /// The resolver's configuration, with the meaning that glibc gives it.
@@ -40,6 +43,8 @@ pub struct Names {
     servers: Vec<SocketAddr>,
     search: Vec<Name>,
     options: ResolverOpts,
+    /// As the file has it; hickory fills in a default.
+    attempts: Option<usize>,
     hosts: Hosts,
 }
 
@@ -51,7 +56,7 @@ impl Names {
         let read = |path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
         let resolv_conf = read("/etc/resolv.conf");
         let (config, options) = parse(&resolv_conf);
-        let mut names = Self::new(&config, options, &read("/etc/hosts"));
+        let mut names = Self::new(&config, options, &resolv_conf, &read("/etc/hosts"));
         if names.search.is_empty() {
             // "By default, the search list contains one entry, the local domain
             // name", which is what follows the first dot of the host's name.
@@ -63,10 +68,10 @@ impl Names {
     /// From the text of the two files.
     pub fn from_text(resolv_conf: &str, hosts: &str) -> Self {
         let (config, options) = parse(resolv_conf);
-        Self::new(&config, options, hosts)
+        Self::new(&config, options, resolv_conf, hosts)
     }
 
-    fn new(config: &ResolverConfig, options: ResolverOpts, hosts: &str) -> Self {
+    fn new(config: &ResolverConfig, options: ResolverOpts, resolv_conf: &str, hosts: &str) -> Self {
         let mut addresses: Vec<IpAddr> = config.name_servers().iter().map(|server| server.ip).collect();
         if addresses.len() > 1 {
             // The one that `parse` added.
@@ -79,6 +84,7 @@ impl Names {
         Self {
             servers: addresses.into_iter().map(|ip| (ip, DNS_PORT).into()).collect(),
             search: config.search().to_vec(),
+            attempts: has_option(resolv_conf, "attempts:").then_some(options.attempts.clamp(1, MAX_ATTEMPTS)),
             options,
             hosts: table,
         }
@@ -105,9 +111,15 @@ impl Names {
         self.options.ndots.min(MAX_NDOTS)
     }
 
-    /// How often a server that does not answer is asked.
-    pub fn attempts(&self) -> usize {
-        self.options.attempts.clamp(1, MAX_ATTEMPTS)
+    /// How often a server that does not answer is asked, if the file says so;
+    /// tools differ in what they do where it does not.
+    pub fn attempts(&self) -> Option<usize> {
+        self.attempts
+    }
+
+    /// How long to wait for a server, as the file says or as is the default, 5 s.
+    pub fn timeout(&self) -> Duration {
+        self.options.timeout.clamp(Duration::from_secs(1), MAX_TIMEOUT)
     }
 
     pub(crate) fn search_domains(&self) -> &[Name] {
@@ -148,6 +160,13 @@ fn parse(resolv_conf: &str) -> (ResolverConfig, ResolverOpts) {
         .unwrap_or_default()
 }
 
+fn has_option(resolv_conf: &str, option: &str) -> bool {
+    resolv_conf.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.next() == Some("options") && words.any(|word| word.starts_with(option))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,10 +197,12 @@ mod tests {
     #[test]
     fn options_have_glibc_s_defaults_and_bounds() {
         let plain = names("nameserver 192.0.2.1");
-        assert_eq!((plain.ndots(), plain.attempts(), plain.edns()), (1, 2, false));
-        let wild = names("options ndots:99 attempts:99 edns0");
-        assert_eq!((wild.ndots(), wild.attempts(), wild.edns()), (15, 5, true));
-        assert_eq!(names("options attempts:0").attempts(), 1);
+        assert_eq!((plain.ndots(), plain.attempts(), plain.edns()), (1, None, false));
+        assert_eq!(plain.timeout(), Duration::from_secs(5));
+        let wild = names("options ndots:99 attempts:99 timeout:99 edns0");
+        assert_eq!((wild.ndots(), wild.attempts(), wild.edns()), (15, Some(5), true));
+        assert_eq!(wild.timeout(), Duration::from_secs(30));
+        assert_eq!(names("options attempts:0").attempts(), Some(1));
     }
 
     #[test]

@@ -183,7 +183,7 @@ impl Shared {
         response.metadata.authoritative = self.zone.authoritative;
         response.metadata.recursion_available = self.zone.recursion;
         response.add_query(question.clone());
-        match self.zone.mood(question.name()) {
+        match self.zone.mood(question.name(), question.query_type()) {
             Some(Mood::Silent) => return None,
             Some(Mood::Code(code)) => response.metadata.response_code = code,
             Some(Mood::Truncated) if transport == "udp" => response.metadata.truncation = true,
@@ -206,6 +206,7 @@ impl Shared {
 /// NAME !silent               never answers for this name; `*` is every name
 /// NAME !servfail             or !refused, !notimp, !formerr: answers with this code
 /// NAME !truncate             over UDP answers with TC and nothing else
+/// NAME !silent TYPE          any of these for one type of question only
 /// $authority NAME TYPE DATA  goes into the authority section of every answer
 /// $additional NAME TYPE DATA goes into the additional section of every answer
 /// $cache                     answers as a cache does: without the AA bit
@@ -216,7 +217,7 @@ impl Shared {
 #[derive(Clone, Debug)]
 pub struct Zone {
     records: Vec<Record>,
-    moods: Vec<(Option<Name>, Mood)>,
+    moods: Vec<(Option<Name>, Option<RecordType>, Mood)>,
     authority: Vec<Record>,
     additional: Vec<Record>,
     authoritative: bool,
@@ -231,8 +232,11 @@ enum Mood {
 }
 
 impl Zone {
-    fn mood(&self, name: &Name) -> Option<Mood> {
-        self.moods.iter().find(|(of, _)| of.as_ref().is_none_or(|of| of == name)).map(|&(_, mood)| mood)
+    fn mood(&self, name: &Name, kind: RecordType) -> Option<Mood> {
+        let for_this = |(of, only, _): &&(Option<Name>, Option<RecordType>, Mood)| {
+            of.as_ref().is_none_or(|of| of == name) && only.is_none_or(|only| only == kind)
+        };
+        self.moods.iter().find(for_this).map(|&(_, _, mood)| mood)
     }
 
     /// Follows CNAMEs, as a recursive server does.
@@ -295,9 +299,12 @@ impl Zone {
             "$authority" => self.authority.push(record(rest)?),
             "$additional" => self.additional.push(record(rest)?),
             _ => match rest.strip_prefix('!') {
-                Some(word) => {
+                Some(mood_and_kind) => {
                     let owner = if first == "*" { None } else { Some(name(first)?) };
-                    self.moods.push((owner, mood(word)?));
+                    let mut words = mood_and_kind.split_whitespace();
+                    let mood = mood(words.next()?)?;
+                    let kind = words.next().map(RecordType::from_str).transpose().ok()?;
+                    self.moods.push((owner, kind, mood));
                 }
                 None => self.records.push(record(line)?),
             },

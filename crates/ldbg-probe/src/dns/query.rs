@@ -2,19 +2,14 @@
 //! and ports, and only the server's own answer to the question counts.
 
 use std::{
-    future::Future,
     io,
     net::{IpAddr, SocketAddr},
-    pin::Pin,
     time::Duration,
 };
 
 use hickory_resolver::{
     net::{
         DnsHandle, NetError,
-        runtime::{
-            RuntimeProvider, TokioHandle, TokioRuntimeProvider, TokioTime, iocompat::AsyncIoTokioAsStd,
-        },
         tcp::TcpClientStream,
         udp::UdpClientStream,
         xfer::{DnsRequestSender, FirstAnswer},
@@ -25,19 +20,16 @@ use hickory_resolver::{
     },
 };
 use ldbg_model::{DnsRecord, RecordKind, Transport};
-use tokio::{
-    net::{TcpStream, UdpSocket},
-    time::timeout,
-};
+use tokio::time::timeout;
 
-use super::{absolute, present};
+use super::{absolute, connected::Connected, present};
 
 /// One question to one server.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {
     /// Who is asked.
     pub server: SocketAddr,
-    /// The name, taken as fully qualified; one that [`check_name`](super::check_name) refuses is an error.
+    /// The name, taken as fully qualified; one that [`full_name`](super::full_name) refuses is an error.
     pub name: &'a str,
     /// The type.
     pub kind: RecordKind,
@@ -148,45 +140,10 @@ async fn over_udp(ask: &Ask<'_>, request: DnsRequest) -> Result<Message, NetErro
 }
 
 async fn over_tcp(ask: &Ask<'_>, request: DnsRequest) -> Result<Message, NetError> {
-    let client = TcpClientStream::exchange(ask.server, None, ask.timeout, None, Connected::default()).await?;
+    // Its clone in here keeps the connection's task alive, and ends it with this future.
+    let provider = Connected::default();
+    let client = TcpClientStream::exchange(ask.server, None, ask.timeout, None, provider.clone()).await?;
     client.send(request).first_answer().await.map(Into::into)
-}
-
-/// Tokio, with one difference: a UDP socket is connected to its server, because
-/// only a connected one hears "port unreachable".
-#[derive(Clone, Default)]
-struct Connected(TokioRuntimeProvider);
-
-impl RuntimeProvider for Connected {
-    type Handle = TokioHandle;
-    type Timer = TokioTime;
-    type Udp = UdpSocket;
-    type Tcp = AsyncIoTokioAsStd<TcpStream>;
-
-    fn create_handle(&self) -> Self::Handle {
-        self.0.create_handle()
-    }
-
-    fn connect_tcp(
-        &self,
-        server: SocketAddr,
-        bind: Option<SocketAddr>,
-        timeout: Option<Duration>,
-    ) -> Pin<Box<dyn Send + Future<Output = io::Result<Self::Tcp>>>> {
-        self.0.connect_tcp(server, bind, timeout)
-    }
-
-    fn bind_udp(
-        &self,
-        local: SocketAddr,
-        server: SocketAddr,
-    ) -> Pin<Box<dyn Send + Future<Output = io::Result<UdpSocket>>>> {
-        Box::pin(async move {
-            let socket = UdpSocket::bind(local).await?;
-            socket.connect(server).await?;
-            Ok(socket)
-        })
-    }
 }
 
 impl From<NetError> for NoReply {
