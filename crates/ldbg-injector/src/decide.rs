@@ -38,6 +38,10 @@ pub enum Reason {
     /// On the host's network and without a proxy: Linkerd injects none there.
     #[error("not meshed: the pod is on the host's network")]
     HostNetwork,
+    /// A static pod's image in the API: the kubelet would undo the change, again
+    /// and again.
+    #[error("a static pod, which only its node can change")]
+    Mirror,
     /// `enable-debug-sidecar: "false"`, of the pod or its namespace.
     #[error("opted out")]
     OptedOut,
@@ -109,6 +113,9 @@ pub fn decide(pod: &Pod, way: Way, namespace: Result<&NamespaceFacts, String>, c
 
 /// What the pod alone rules out.
 fn by_pod(pod: &Pod, way: Way) -> Result<(), Reason> {
+    if pod.is_mirror() {
+        return Err(Reason::Mirror);
+    }
     match (pod.enable_debug(), way) {
         (Some("false"), _) => return Err(Reason::OptedOut),
         (Some("true"), Way::OptedIn) | (_, Way::Selected) => {}

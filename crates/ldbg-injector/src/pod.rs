@@ -11,6 +11,7 @@ use crate::config::{CONTAINER_NAME, Level};
 const INJECT: &str = "linkerd.io/inject";
 const ENABLE_DEBUG: &str = "config.linkerd.io/enable-debug-sidecar";
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
+const MIRROR: &str = "kubernetes.io/config.mirror";
 const PROXY_NAME: &str = "linkerd-proxy";
 
 /// Where the service account's token is mounted into every container, by the API
@@ -75,6 +76,11 @@ impl Pod {
     /// `config.linkerd.io/enable-debug-sidecar`.
     pub(crate) fn enable_debug(&self) -> Option<&str> {
         self.metadata.annotation(ENABLE_DEBUG)
+    }
+
+    /// Whether this only shows a pod that a node runs from a file of its own.
+    pub(crate) fn is_mirror(&self) -> bool {
+        self.metadata.annotation(MIRROR).is_some()
     }
 
     pub(crate) fn containers(&self) -> &[Container] {

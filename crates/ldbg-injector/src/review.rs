@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    decide::{Decision, Operation},
+    decide::{Decision, Operation, Reason},
     pod::Pod,
 };
 
@@ -122,6 +122,8 @@ pub(crate) fn log(namespace: &str, pod: &Pod, decision: &Decision) {
         Decision::Leave(reason) if reason.warning().is_some() => {
             tracing::warn!(namespace, name, "not injected: {reason}");
         }
+        // Most pods come twice: the API server changes what was injected, and asks again.
+        Decision::Leave(Reason::AlreadyThere) => {}
         Decision::Leave(reason) => tracing::info!(namespace, name, "not injected: {reason}"),
     }
 }
