@@ -5,6 +5,24 @@ use std::io;
 use ldbg_packet::pcap::PcapFault;
 use ldbg_sys::{PacketError, capability::Missing};
 
+/// What the operating system said, in its words: without the number that the
+/// standard library adds.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(number) => text.trim_end_matches(&format!(" (os error {number})")).into(),
+        None => text,
+    }
+}
+
+fn kept_packets(kept: u64) -> String {
+    match kept {
+        0 => String::new(),
+        1 => "; the packet before that is kept".into(),
+        _ => format!("; the {kept} packets before that are kept"),
+    }
+}
+
 /// Why a live capture does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -18,7 +36,7 @@ pub enum OpenError {
     #[error("{0}: That device is not up")]
     NotUp(String),
     /// The interfaces could not be listed.
-    #[error("list the network interfaces: {0}")]
+    #[error("list the network interfaces: {}", plain(.0))]
     Interfaces(io::Error),
     /// The packet socket could not be made.
     #[error("{interface}: {error}")]
@@ -50,7 +68,7 @@ pub enum SourceError {
         got: usize,
     },
     /// Reading failed.
-    #[error("error reading dump file: {0}")]
+    #[error("error reading dump file: {}", plain(.0))]
     Read(io::Error),
 }
 
@@ -58,7 +76,7 @@ pub enum SourceError {
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
     /// A capture file; what it holds is a whole capture.
-    #[error("{path}: {error}; the {kept} packets before that are kept")]
+    #[error("{path}: {}{}", plain(error), kept_packets(*kept))]
     File {
         /// The file.
         path: String,
@@ -68,7 +86,7 @@ pub enum SinkError {
         kept: u64,
     },
     /// A stream or a printer.
-    #[error("{name}: {error}")]
+    #[error("{name}: {}", plain(error))]
     Stream {
         /// What it was called.
         name: String,

@@ -117,3 +117,105 @@ impl<F: Storage> FrameSink for PcapFile<F> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ldbg_packet::{LinkType, pcap::Decoder};
+
+    use super::*;
+
+    const HEADER: FileHeader = FileHeader { link_type: LinkType::RAW, snaplen: 96 };
+
+    /// A disk with so many octets left, which takes what fits and then no more.
+    #[derive(Debug)]
+    struct Disk {
+        bytes: Vec<u8>,
+        room: usize,
+        /// Lengths after each write(2).
+        lengths: Vec<usize>,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let fits = bytes.len().min(self.room - self.bytes.len());
+            if fits == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.bytes.extend_from_slice(&bytes[..fits]);
+            self.lengths.push(self.bytes.len());
+            Ok(fits)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Storage for Disk {
+        fn cut(&mut self, len: u64) -> io::Result<()> {
+            self.bytes.truncate(len as usize);
+            Ok(())
+        }
+    }
+
+    fn disk(room: usize) -> Disk {
+        Disk { bytes: Vec::new(), room, lengths: Vec::new() }
+    }
+
+    fn frame(data: &[u8]) -> Frame<'_> {
+        Frame { timestamp_ns: 0, wire_len: 1500, data }
+    }
+
+    fn records(file: &[u8]) -> u64 {
+        let (decoder, mut rest) = Decoder::new(file).expect("a pcap").expect("a whole header");
+        let mut count = 0;
+        while let Some((_, after)) = decoder.record(rest).expect("records") {
+            (count, rest) = (count + 1, after);
+        }
+        assert!(rest.is_empty(), "{} octets too many", rest.len());
+        count
+    }
+
+    #[test]
+    fn wherever_the_disk_is_full_whole_packets_are_kept_and_counted() {
+        for room in 24..24 + 5 * 36 {
+            let mut sink = PcapFile::on(disk(room), "x.pcap".into(), HEADER).expect("room for the header");
+            let mut result = Ok(());
+            for _ in 0..5 {
+                result = result.and_then(|()| sink.accept(&frame(&[0x45; 20])).map(|_| ()));
+            }
+            let error = result.and_then(|()| sink.flush()).expect_err("the disk is full");
+            let whole = (room as u64 - 24) / 36;
+            assert_eq!(records(&sink.file.bytes), whole, "{room} octets of room");
+            assert!(matches!(error, SinkError::File { kept, .. } if kept == whole), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_does_not_fit_leaves_nothing() {
+        let error = PcapFile::on(disk(10), "x.pcap".into(), HEADER).expect_err("the disk is full");
+        assert_eq!(error.io().kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn every_write_ends_on_a_whole_record() {
+        let mut sink = PcapFile::on(disk(usize::MAX), "x.pcap".into(), HEADER).expect("room");
+        for len in (1..3000).step_by(7) {
+            sink.accept(&frame(&vec![0x45; len])).expect("room");
+        }
+        sink.flush().expect("room");
+        let Disk { bytes, lengths, .. } = &sink.file;
+        assert!(lengths.len() > 3, "{lengths:?}");
+        for &len in lengths {
+            records(&bytes[..len]);
+        }
+    }
+
+    #[test]
+    fn unbuffered_each_packet_is_a_write() {
+        let mut sink = PcapFile::on(disk(usize::MAX), "x.pcap".into(), HEADER).expect("room").unbuffered();
+        sink.accept(&frame(&[1])).expect("room");
+        sink.accept(&frame(&[2])).expect("room");
+        assert_eq!(sink.file.lengths, [24, 41, 58]);
+    }
+}
