@@ -2,7 +2,7 @@
 
 use std::io;
 
-use ldbg_packet::pcap::PcapFault;
+use ldbg_packet::{filter::FilterError, pcap::PcapFault};
 use ldbg_sys::{PacketError, capability::Missing};
 
 /// What the operating system said, in its words: without the number that the
@@ -29,6 +29,9 @@ pub enum OpenError {
     /// `CAP_NET_RAW` cannot be made effective.
     #[error("{0}")]
     Capability(Missing),
+    /// The filter, said with the word that is wrong.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
     /// No interface has that name.
     #[error("{0}: No such device exists")]
     NoInterface(String),

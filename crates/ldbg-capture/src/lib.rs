@@ -33,8 +33,8 @@ pub use ldbg_model::{CaptureCounts, CaptureSpec};
 pub use ldbg_packet::{LinkType, pcap::FileHeader};
 pub use ldbg_sys::{Cancel, Interrupts, Wake};
 pub use run::{Outcome, run};
-pub use sink::{Flow, FrameSink, LineSink, PcapFile, PcapStream};
+pub use sink::{Flow, FrameSink, LineSink, PcapFile, PcapStream, Storage};
 pub use source::{
     Filtered, Frame, FrameSource, KernelCounts, Limited, Limits, LiveCapture, LiveOptions, MemorySource,
-    PcapSource, Step,
+    PcapSource, Step, device_link_type,
 };

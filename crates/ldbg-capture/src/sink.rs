@@ -5,7 +5,7 @@ mod pcap_file;
 mod pcap_stream;
 
 pub use lines::LineSink;
-pub use pcap_file::PcapFile;
+pub use pcap_file::{PcapFile, Storage};
 pub use pcap_stream::PcapStream;
 
 use crate::{Frame, SinkError};

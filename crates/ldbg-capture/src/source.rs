@@ -12,7 +12,7 @@ pub use filtered::Filtered;
 use ldbg_packet::pcap::{FileHeader, Record};
 use ldbg_sys::Wake;
 pub use limited::{Limited, Limits};
-pub use live::{LiveCapture, LiveOptions};
+pub use live::{LiveCapture, LiveOptions, device_link_type};
 pub use memory::MemorySource;
 pub use pcap_file::PcapSource;
 

@@ -1,6 +1,7 @@
 //! Sources, wrappers and sinks together, without a network.
 
 use std::{
+    fs::File,
     io::{self, Write},
     os::fd::BorrowedFd,
     sync::mpsc,
@@ -159,7 +160,7 @@ fn a_pipe_is_read_as_it_flows_and_a_silent_one_can_be_cancelled() {
     let (cancel, (tell, told)) = (no_cancel(), mpsc::channel());
     thread::scope(|scope| {
         let running = scope.spawn(|| {
-            let mut source = PcapSource::open(reader).expect("a header");
+            let mut source = PcapSource::open(reader, &cancel).expect("a header").expect("not cancelled");
             run(&mut source, &mut Tell(tell), &cancel)
         });
         assert_eq!(told.recv(), Ok(20));
@@ -169,6 +170,15 @@ fn a_pipe_is_read_as_it_flows_and_a_silent_one_can_be_cancelled() {
         outcome.result.expect("no error");
         assert_eq!(outcome.counts.captured, 1);
     });
+}
+
+#[test]
+fn a_pipe_that_never_says_what_it_is_can_be_cancelled() {
+    let (reader, writer) = io::pipe().expect("a pipe");
+    let cancel = no_cancel();
+    cancel.cancel();
+    assert!(PcapSource::open(reader, &cancel).expect("no error").is_none());
+    drop(writer);
 }
 
 #[test]
@@ -184,7 +194,8 @@ fn a_file_that_ends_inside_a_record_is_given_up_to_there() {
         let (reader, mut writer) = io::pipe().expect("a pipe");
         writer.write_all(&file[..cut]).expect("room in the pipe");
         drop(writer);
-        let (before, error) = match PcapSource::open(reader) {
+        let (before, error) = match PcapSource::open(reader, &no_cancel()).transpose().expect("not cancelled")
+        {
             Err(error) => (0, error.to_string()),
             Ok(mut source) => {
                 let mut sink = PcapStream::new(io::sink(), "nowhere", HEADER).expect("sink");
@@ -199,7 +210,8 @@ fn a_file_that_ends_inside_a_record_is_given_up_to_there() {
 #[test]
 fn a_capture_file_holds_what_was_captured() {
     let path = std::env::temp_dir().join(format!("ldbg-capture-{}.pcap", std::process::id()));
-    let mut sink = PcapFile::create(&path, HEADER).expect("a file").unbuffered();
+    let file = File::create(&path).expect("a file");
+    let mut sink = PcapFile::new(file, "x", HEADER).expect("room").unbuffered();
     run(&mut packets([20, 30]), &mut sink, &no_cancel()).result.expect("no error");
     let file = std::fs::read(&path).expect("the file");
     std::fs::remove_file(&path).expect("the file");
@@ -208,7 +220,8 @@ fn a_capture_file_holds_what_was_captured() {
 
 #[test]
 fn a_device_that_is_full_is_named_with_its_reason() {
-    let error = PcapFile::create("/dev/full".as_ref(), HEADER).expect_err("full").to_string();
+    let full = File::options().write(true).open("/dev/full").expect("a device");
+    let error = PcapFile::new(full, "/dev/full", HEADER).expect_err("full").to_string();
     assert_eq!(error, "/dev/full: No space left on device");
 }
 

@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     io::{self, Write},
-    path::Path,
 };
 
 use ldbg_packet::pcap::{FileHeader, encode_header, encode_record};
@@ -46,22 +45,14 @@ impl Storage for File {
     }
 }
 
-impl PcapFile {
-    /// Makes the file, or empties it, and writes the header.
+impl<F: Storage> PcapFile<F> {
+    /// Writes the header. The file is new or empty; `path` is what messages call
+    /// it.
     ///
     /// # Errors
-    /// When the file cannot be made or written.
-    pub fn create(path: &Path, header: FileHeader) -> Result<Self, SinkError> {
-        let name = path.display().to_string();
-        match File::create(path) {
-            Ok(file) => Self::on(file, name, header),
-            Err(error) => Err(SinkError::Stream { name, error }),
-        }
-    }
-}
-
-impl<F: Storage> PcapFile<F> {
-    fn on(file: F, path: String, header: FileHeader) -> Result<Self, SinkError> {
+    /// When the header cannot be written.
+    pub fn new(file: F, path: impl Into<String>, header: FileHeader) -> Result<Self, SinkError> {
+        let path = path.into();
         let mut sink =
             Self { file, path, batch: Vec::new(), ends: Vec::new(), limit: BATCH, len: 0, kept: 0 };
         encode_header(header, &mut sink.batch);
@@ -179,7 +170,7 @@ mod tests {
     #[test]
     fn wherever_the_disk_is_full_whole_packets_are_kept_and_counted() {
         for room in 24..24 + 5 * 36 {
-            let mut sink = PcapFile::on(disk(room), "x.pcap".into(), HEADER).expect("room for the header");
+            let mut sink = PcapFile::new(disk(room), "x.pcap", HEADER).expect("room for the header");
             let mut result = Ok(());
             for _ in 0..5 {
                 result = result.and_then(|()| sink.accept(&frame(&[0x45; 20])).map(|_| ()));
@@ -193,13 +184,13 @@ mod tests {
 
     #[test]
     fn a_header_that_does_not_fit_leaves_nothing() {
-        let error = PcapFile::on(disk(10), "x.pcap".into(), HEADER).expect_err("the disk is full");
+        let error = PcapFile::new(disk(10), "x.pcap", HEADER).expect_err("the disk is full");
         assert_eq!(error.io().kind(), io::ErrorKind::StorageFull);
     }
 
     #[test]
     fn every_write_ends_on_a_whole_record() {
-        let mut sink = PcapFile::on(disk(usize::MAX), "x.pcap".into(), HEADER).expect("room");
+        let mut sink = PcapFile::new(disk(usize::MAX), "x.pcap", HEADER).expect("room");
         for len in (1..3000).step_by(7) {
             sink.accept(&frame(&vec![0x45; len])).expect("room");
         }
@@ -213,7 +204,7 @@ mod tests {
 
     #[test]
     fn unbuffered_each_packet_is_a_write() {
-        let mut sink = PcapFile::on(disk(usize::MAX), "x.pcap".into(), HEADER).expect("room").unbuffered();
+        let mut sink = PcapFile::new(disk(usize::MAX), "x.pcap", HEADER).expect("room").unbuffered();
         sink.accept(&frame(&[1])).expect("room");
         sink.accept(&frame(&[2])).expect("room");
         assert_eq!(sink.file.lengths, [24, 41, 58]);

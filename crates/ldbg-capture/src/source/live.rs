@@ -3,7 +3,12 @@
 use std::{os::fd::BorrowedFd, time::Duration};
 
 use ldbg_model::CaptureSpec;
-use ldbg_packet::{LinkType, pcap::MAX_RECORD};
+use ldbg_packet::{
+    LinkType,
+    bpf::Program,
+    filter::{self, FilterError, Names, Target},
+    pcap::MAX_RECORD,
+};
 use ldbg_sys::{
     FilterInstruction, Interface, LinkHeader, PacketError, PacketRing, RingSpec, VlanTag, Wake,
     capability::{self, Capability},
@@ -70,31 +75,62 @@ fn link_type(interface: Option<&Interface>) -> LinkType {
     }
 }
 
+/// The interface of that name; `None` is `any`.
+fn find<'a>(all: &'a [Interface], name: &str) -> Result<Option<&'a Interface>, OpenError> {
+    if name == "any" {
+        return Ok(None);
+    }
+    let found = all.iter().find(|interface| interface.name == name);
+    found.map(Some).ok_or_else(|| OpenError::NoInterface(name.into()))
+}
+
+/// How the frames of a capture on `name`, an interface or `any`, will begin.
+///
+/// # Errors
+/// Without such an interface.
+pub fn device_link_type(name: &str) -> Result<LinkType, OpenError> {
+    let all = interfaces().map_err(OpenError::Interfaces)?;
+    Ok(link_type(find(&all, name)?))
+}
+
+/// Compiles for what the kernel will show to the program.
+fn compile(
+    filter: &str,
+    link_type: LinkType,
+    snaplen: u32,
+    names: &dyn Names,
+) -> Result<Vec<FilterInstruction>, FilterError> {
+    let target = match link_type {
+        LinkType::ETHERNET => Target::LIVE_ETHERNET,
+        // Nothing is known beside the packet, as in a file.
+        LinkType::RAW => Target::file(link_type).unwrap_or(Target::LIVE_COOKED),
+        _ => Target::LIVE_COOKED,
+    };
+    let program: Program = filter::compile(filter, target.with_snaplen(snaplen), names)?;
+    let instruction =
+        |i: &ldbg_packet::bpf::Instruction| FilterInstruction { code: i.code, jt: i.jt, jf: i.jf, k: i.k };
+    Ok(program.instructions().iter().map(instruction).collect())
+}
+
 impl LiveCapture {
     /// Starts a capture on the spec's interface, of what its filter takes; its
-    /// bounds are for [`Limited`](crate::Limited). `CAP_NET_RAW` is effective only
-    /// while the socket is made.
+    /// bounds are for [`Limited`](crate::Limited). Host names in the filter are
+    /// looked up in `names`; [`filter::host_names`] says which there are.
+    /// `CAP_NET_RAW` is effective only while the socket is made.
     ///
     /// # Errors
     /// Without `CAP_NET_RAW`, without such an interface, with a filter that cannot
     /// be used.
-    pub fn open(spec: &CaptureSpec, options: LiveOptions) -> Result<Self, OpenError> {
+    pub fn open(spec: &CaptureSpec, options: LiveOptions, names: &dyn Names) -> Result<Self, OpenError> {
         let name = spec.interface.as_str();
         let all = interfaces().map_err(OpenError::Interfaces)?;
-        let interface = match name {
-            "any" => None,
-            _ => Some(
-                all.iter()
-                    .find(|interface| interface.name == name)
-                    .ok_or_else(|| OpenError::NoInterface(name.into()))?,
-            ),
-        };
+        let interface = find(&all, name)?;
         let link_type = link_type(interface);
         let cooked = link_type == LinkType::LINUX_SLL2;
         // A header and nothing after it is no packet.
         let least = if cooked { SLL2_LEN as u32 + 1 } else { 1 };
         let snaplen = spec.snaplen.clamp(least, MAX_RECORD);
-        let program = [FilterInstruction { code: 6, jt: 0, jf: 0, k: snaplen }];
+        let program = compile(&spec.filter, link_type, snaplen, names)?;
 
         let retire = Duration::from_millis(if options.low_latency { 10 } else { 100 });
         let ring_spec = RingSpec {

@@ -63,21 +63,26 @@ impl Buffer {
     }
 }
 
-impl<R: Read> PcapSource<R> {
-    /// Reads the file header, waiting for it if it must.
+impl<R: Read + AsFd> PcapSource<R> {
+    /// Waits for the file header; `None` when `cancel` became readable before it
+    /// came.
     ///
     /// # Errors
     /// When there is no whole header, or it is not that of a pcap file.
-    pub fn open(mut reader: R) -> Result<Self, SourceError> {
+    pub fn open(mut reader: R, cancel: &dyn AsFd) -> Result<Option<Self>, SourceError> {
         let mut buffer = Buffer::default();
         loop {
             if let Some((decoder, _)) = Decoder::new(buffer.rest())? {
                 buffer.at = HEADER_LEN;
-                return Ok(Self { reader, decoder, buffer, current: Current::default(), ended: false });
+                return Ok(Some(Self { reader, decoder, buffer, current: Current::default(), ended: false }));
             }
-            if buffer.fill(&mut reader)? == 0 {
-                let got = buffer.rest().len();
-                return Err(SourceError::Truncated { what: "file header", wanted: HEADER_LEN, got });
+            match wait_readable(&reader, Some(cancel.as_fd()), None).map_err(SourceError::Read)? {
+                Wake::Cancelled => return Ok(None),
+                Wake::Ready if buffer.fill(&mut reader)? == 0 => {
+                    let got = buffer.rest().len();
+                    return Err(SourceError::Truncated { what: "file header", wanted: HEADER_LEN, got });
+                }
+                Wake::Ready | Wake::TimedOut => {}
             }
         }
     }
