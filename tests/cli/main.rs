@@ -1,5 +1,6 @@
 //! The executable from outside: dispatcher, wording, exit codes.
 
+mod agent;
 mod dispatcher;
 mod executable;
 mod injector;

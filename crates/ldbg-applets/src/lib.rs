@@ -5,12 +5,14 @@
 //! exits by itself and never touches the process environment. What goes wrong
 //! is a [`Failure`], turned into a line and an exit code in `failure.rs` alone.
 
+mod agent;
 mod ctx;
 mod failure;
 mod injector;
 mod netstat;
 mod nslookup;
 mod table;
+mod token;
 
 pub use ctx::Ctx;
 pub use failure::{Exit, Failure};

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use crate::{Ctx, Exit, Failure, injector, netstat, nslookup};
+use crate::{Ctx, Exit, Failure, agent, injector, netstat, nslookup, token};
 
 /// One tool.
 pub struct Applet {
@@ -24,7 +24,8 @@ pub struct Applet {
 }
 
 /// Every tool, sorted by name.
-pub const APPLETS: &[Applet] = &[injector::APPLET, netstat::APPLET, nslookup::APPLET];
+pub const APPLETS: &[Applet] =
+    &[agent::APPLET, injector::APPLET, netstat::APPLET, nslookup::APPLET, token::APPLET];
 
 const USAGE: &str = "\
 usage: ldbg TOOL [ARGUMENT...]
