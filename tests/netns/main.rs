@@ -1,6 +1,7 @@
 //! The laboratory of network namespaces: the debugging session, without a cluster.
 
 mod laboratory;
+mod session;
 mod standin;
 
 use std::sync::OnceLock;

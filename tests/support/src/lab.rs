@@ -7,7 +7,7 @@ mod program;
 
 use std::{
     collections::BTreeMap,
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -55,6 +55,7 @@ impl Lab {
         unshare.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--propagation", "private"]);
         Program::Node(cluster.clone()).pass_to(unshare.arg("--").arg(std::env::current_exe()?));
         let mut init = unshare
+            .env("PATH", search_path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -165,6 +166,7 @@ impl Pod<'_> {
             command.arg("--user");
         }
         // Only now: entering a user namespace clears the death signal.
+        command.env("PATH", search_path());
         command.args(["--", "setpriv", "--pdeathsig", "KILL", "--"]).arg(program).args(args);
         command
     }
@@ -177,6 +179,13 @@ impl Pod<'_> {
             .join("root")
             .join(inside.strip_prefix("/").unwrap_or(inside))
     }
+}
+
+/// The caller's PATH, and the directories that an ordinary user's lacks.
+fn search_path() -> OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/local/sbin:/usr/sbin:/sbin");
+    path
 }
 
 fn explain(what: &str, error: &io::Error) -> io::Error {

@@ -10,7 +10,9 @@ use ldbg_testkit::{Lab, become_program};
 
 const USAGE: &str = "\
 usage: ldbg-lab run POD COMMAND [ARGUMENT...]    a command in a pod of a new laboratory
-       ldbg-lab up      opens one, prints how to enter its pods, ends with its input
+       ldbg-lab up      opens one and prints what is in it, a line each: 'service NAME ADDRESS',
+                        'pod NAME ADDRESS COMMAND' (which runs its arguments in the pod), 'ready';
+                        ends with its input
 ";
 
 fn main() -> ExitCode {
@@ -39,14 +41,18 @@ fn run(args: &[OsString]) -> io::Result<ExitCode> {
         [verb] if verb == "up" => {
             let lab = Lab::start()?;
             let mut out = io::stdout().lock();
+            for service in &lab.cluster().services {
+                writeln!(out, "service {} {}", service.name, service.ip)?;
+            }
             for pod in &lab.cluster().pods {
+                write!(out, "pod {} {}", pod.name, pod.ip)?;
+                // Without the program, which is the caller's to add.
                 let enter = lab.pod(&pod.name).command("", [""; 0]);
-                let words: Vec<_> = enter
-                    .get_args()
-                    .filter(|word| !word.is_empty())
-                    .map(|word| word.to_string_lossy())
-                    .collect();
-                writeln!(out, "{} {} nsenter {}", pod.name, pod.ip, words.join(" "))?;
+                let words = [enter.get_program()].into_iter().chain(enter.get_args());
+                for word in words.filter(|word| !word.is_empty()) {
+                    write!(out, " {}", word.to_string_lossy())?;
+                }
+                writeln!(out)?;
             }
             writeln!(out, "ready")?;
             out.flush()?;
