@@ -162,6 +162,12 @@ impl Parser {
     /// A value with the qualifiers before it.
     fn inheriting(&mut self, inherited: Option<Qualifiers>) -> Result<Operand, Fault> {
         let Some(qualifiers) = inherited else {
+            if matches!(self.peek().token, Token::Number(_))
+                && matches!(self.lexemes[self.next + 1].token, Token::Unsupported(_))
+            {
+                // `1 = ...` begins a comparison.
+                self.advance();
+            }
             return Err(self.unexpected(
                 "host, net, port, portrange, proto, a protocol or a direction: there is no such word before this \
                  value that it could belong to",
