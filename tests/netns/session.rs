@@ -1,39 +1,6 @@
 //! The debugging session in the laboratory's pods, its tools beside Debian's.
 
-use std::process::Command;
-
-use ldbg_testkit::Pod;
-
-use crate::lab;
-
-const LDBG: &str = env!("CARGO_BIN_EXE_ldbg");
-
-/// What a tool said and how it ended.
-#[derive(Debug)]
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-/// Runs `ldbg ARGS` in a pod.
-fn ldbg(pod: Pod<'_>, args: &[&str]) -> Said {
-    run(pod.command(LDBG, args))
-}
-
-/// Runs Debian's program in a pod.
-fn debian(pod: Pod<'_>, program: &str, args: &[&str]) -> Said {
-    run(pod.command(program, args))
-}
-
-fn run(mut command: Command) -> Said {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    Said {
-        code: output.status.code().unwrap_or_else(|| panic!("{command:?}: {}", output.status)),
-        out: String::from_utf8(output.stdout).expect("output is text"),
-        err: String::from_utf8(output.stderr).expect("messages are text"),
-    }
-}
+use crate::{debian, lab, ldbg};
 
 #[test]
 fn netstat_shows_the_listeners_of_the_pod_as_net_tools_does() {
@@ -43,4 +10,23 @@ fn netstat_shows_the_listeners_of_the_pod_as_net_tools_does() {
     assert_eq!((ours.code, &ours.out, &ours.err), (0, &theirs.out, &theirs.err));
     assert!(ours.out.contains("127.0.0.1:8081"), "{}", ours.out);
     assert!(ours.out.contains("/mesh-standin"), "{}", ours.out);
+}
+
+#[test]
+fn nslookup_says_in_a_pod_what_binds_own_says_there() {
+    // In full; by the search list; not at all; by a headless Service's name; backwards; of a server by name.
+    for args in [
+        &["backend.default.svc.cluster.local"][..],
+        &["backend"],
+        &["nosuch"],
+        &["backend-pods"],
+        &["10.96.10.12"],
+        &["backend", "kube-dns.kube-system.svc.cluster.local"],
+    ] {
+        let ours = ldbg(lab().frontend(), &[&["nslookup"], args].concat());
+        let theirs = debian(lab().frontend(), "nslookup", args);
+        assert_eq!(ours, theirs, "nslookup {args:?}");
+    }
+    let said = ldbg(lab().frontend(), &["nslookup", "backend.default.svc.cluster.local"]);
+    assert!(said.out.contains("Address: 10.96.10.12\n"), "{said:?}");
 }
