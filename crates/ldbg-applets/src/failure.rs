@@ -11,6 +11,8 @@ impl Exit {
     pub const OK: Self = Self(0);
     /// Wrong usage, of every tool.
     pub const USAGE: Self = Self(2);
+    /// Whoever read the output has read enough: as if SIGPIPE had ended the tool.
+    pub const READER_GONE: Self = Self(141);
 }
 
 /// Why a tool ends early: an exit code, and the line to print on standard error.
@@ -67,7 +69,7 @@ impl From<lexopt::Error> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::said(141),
+            io::ErrorKind::BrokenPipe => Self::said(Exit::READER_GONE.0),
             _ => Self::new(1, format!("cannot write: {error}")),
         }
     }

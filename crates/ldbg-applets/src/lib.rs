@@ -8,10 +8,12 @@
 mod agent;
 mod ctx;
 mod failure;
+mod hints;
 mod injector;
 mod netstat;
 mod nslookup;
 mod table;
+mod tcpdump;
 mod token;
 
 pub use ctx::Ctx;

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use crate::{Ctx, Exit, Failure, agent, injector, netstat, nslookup, token};
+use crate::{Ctx, Exit, Failure, agent, injector, netstat, nslookup, tcpdump, token};
 
 /// One tool.
 pub struct Applet {
@@ -25,7 +25,7 @@ pub struct Applet {
 
 /// Every tool, sorted by name.
 pub const APPLETS: &[Applet] =
-    &[agent::APPLET, injector::APPLET, netstat::APPLET, nslookup::APPLET, token::APPLET];
+    &[agent::APPLET, injector::APPLET, netstat::APPLET, nslookup::APPLET, tcpdump::APPLET, token::APPLET];
 
 const USAGE: &str = "\
 usage: ldbg TOOL [ARGUMENT...]
