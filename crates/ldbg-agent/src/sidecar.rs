@@ -127,7 +127,11 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => return info!("SIGTERM"),
                 _ = self.interrupt.recv() => return info!("SIGINT"),
-                _ = self.child.recv() => debug!(children = ldbg_sys::reap(), "reaped"),
+                _ = self.child.recv() => {
+                    // Not inside debug!, which evaluates nothing where it logs nothing.
+                    let children = ldbg_sys::reap();
+                    debug!(children, "reaped");
+                }
             }
         }
     }
