@@ -222,6 +222,10 @@ fn as_any_uid_and_without_capabilities_it_stays_up_and_says_what_it_cannot_do() 
     assert!(line.contains("CAP_NET_RAW"), "{line}");
     let address = agent.address();
     assert!(request(address, "/livez", None).starts_with("HTTP/1.1 200 "));
+    let token = fs::read_to_string(scratch.token()).expect("a token");
+    let response = request(address, "/v1/capture.pcap", Some(token.trim_end()));
+    assert!(response.starts_with("HTTP/1.1 403 "), "{response}");
+    assert!(response.contains("CAP_NET_RAW") && response.contains("allowPrivilegeEscalation"), "{response}");
     assert_eq!(agent.end(Signal::SIGTERM).0.code(), Some(0));
 }
 

@@ -30,7 +30,7 @@ json ".result == \"connected\" and .address == \"$cluster_ip:8080\""
 ok "${asked[@]}" -d "{\"host\": \"$backend_ip\", \"port\": 8079, \"timeout_ms\": 1000}" "$endpoint/v1/tcp"
 json '.result == "timed-out"'
 ok "${asked[@]}" -d '{"url": "http://backend:8080/health"}' "$endpoint/v1/http"
-json '.response.status == 200 and (.response.body | startswith("healthy"))'
+json '.result == "response" and .status == 200 and (.body | startswith("healthy"))'
 ok "${asked[@]}" -w '\n%{http_code}\n' -d '{"hots": "backend"}' "$endpoint/v1/tcp"
 sees '^4[0-9][0-9]$' '"error"'
 

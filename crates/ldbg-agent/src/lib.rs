@@ -6,6 +6,9 @@
 //! | `GET /livez`, `GET /readyz` | no token | `ok` |
 //! | `GET /version` | no token | `{"name":"ldbg","version":"..."}` |
 //! | `POST /v1/dns` | [`ldbg_model::DnsSpec`] | [`ldbg_model::DnsObservation`] |
+//! | `POST /v1/tcp` | [`ldbg_model::TcpSpec`] | [`ldbg_model::TcpObservation`] |
+//! | `POST /v1/http` | [`ldbg_model::HttpSpec`] | [`ldbg_model::HttpObservation`] |
+//! | `GET /v1/capture.pcap` | `filter`, `duration`, `interface`, `snaplen`, `max_packets`, `max_bytes` | a pcap file, as it grows |
 //!
 //! Everything but the first three paths needs `Authorization: Bearer TOKEN`. Every
 //! refusal is a status of 400 or more with `{"error": "..."}`; only what is no HTTP
@@ -41,8 +44,11 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod capture;
+mod capture_query;
 mod error;
 mod limits;
+mod outlet;
 mod probe;
 mod router;
 mod server;

@@ -9,7 +9,7 @@ use axum::{
     http::StatusCode,
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use ldbg_model::{DnsObservation, DnsSpec};
+use ldbg_model::{DnsObservation, DnsSpec, HttpObservation, HttpSpec, TcpObservation, TcpSpec};
 use ldbg_probe::Names;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
@@ -38,6 +38,34 @@ impl Probe for DnsSpec {
 
     async fn run(&self, names: &Names) -> DnsObservation {
         ldbg_probe::probe_dns(self, names).await
+    }
+}
+
+impl Probe for TcpSpec {
+    type Observation = TcpObservation;
+
+    fn refusal(&self) -> Option<String> {
+        bad_timeout(self.timeout_ms)
+    }
+
+    async fn run(&self, names: &Names) -> TcpObservation {
+        ldbg_probe::probe_tcp(self, names).await
+    }
+}
+
+impl Probe for HttpSpec {
+    type Observation = HttpObservation;
+
+    fn refusal(&self) -> Option<String> {
+        const MAX_BODY: usize = 1024 * 1024;
+        if self.max_body > MAX_BODY {
+            return Some(format!("max_body is {}; expected 0 to {MAX_BODY} bytes", self.max_body));
+        }
+        bad_timeout(self.timeout_ms)
+    }
+
+    async fn run(&self, names: &Names) -> HttpObservation {
+        ldbg_probe::probe_http(self, names).await
     }
 }
 

@@ -10,28 +10,42 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
-use ldbg_model::DnsSpec;
-use tokio::{sync::Semaphore, time::Instant};
+use ldbg_model::{DnsSpec, HttpSpec, TcpSpec};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
 use tracing::{debug, info};
 
-use crate::{Config, error::ApiError, probe::probe};
+use crate::{Config, capture, error::ApiError, probe::probe};
 
 /// What the handlers share.
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) probes: Semaphore,
+    pub(crate) captures: Arc<Semaphore>,
+    /// Turns true when the agent is about to end.
+    pub(crate) ending: watch::Receiver<bool>,
 }
 
 /// Where no token is asked for.
 const PUBLIC: [&str; 3] = ["/livez", "/readyz", "/version"];
 
-pub(crate) fn router(config: Config) -> Router {
-    let shared = Arc::new(Shared { probes: Semaphore::new(config.limits.probes), config });
+pub(crate) fn router(config: Config, ending: watch::Receiver<bool>) -> Router {
+    let shared = Arc::new(Shared {
+        probes: Semaphore::new(config.limits.probes),
+        captures: Arc::new(Semaphore::new(config.limits.captures)),
+        ending,
+        config,
+    });
     Router::new()
         .route("/livez", get(ok))
         .route("/readyz", get(ok))
         .route("/version", get(version))
         .route("/v1/dns", post(probe::<DnsSpec>))
+        .route("/v1/tcp", post(probe::<TcpSpec>))
+        .route("/v1/http", post(probe::<HttpSpec>))
+        .route("/v1/capture.pcap", get(capture::stream))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_path)
         .layer(from_fn_with_state(Arc::clone(&shared), token))
@@ -50,7 +64,11 @@ async fn version() -> Json<serde_json::Value> {
 async fn unknown_path(request: Request) -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
-        format!("nothing is at {}; there are /livez, /readyz, /version and /v1/dns", request.uri().path()),
+        format!(
+            "nothing is at {}; there are /livez, /readyz, /version, /v1/dns, /v1/tcp, /v1/http and \
+             /v1/capture.pcap",
+            request.uri().path()
+        ),
     )
 }
 

@@ -11,7 +11,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -30,7 +30,8 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Dropping the future has the same effect without the farewell.
 pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Output = ()>) {
     let limits = config.limits.clone();
-    let router = router::router(config);
+    let (ending, watching) = watch::channel(false);
+    let router = router::router(config, watching);
     let permits = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -64,6 +65,7 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Ou
         }
     }
     drop(listener);
+    ending.send_replace(true);
     let _ = timeout(limits.farewell, async { while connections.join_next().await.is_some() {} }).await;
 }
 

@@ -156,9 +156,13 @@ async fn an_unknown_path_is_404_and_a_wrong_method_405_that_says_which_is_right(
     let agent = Agent::start().await;
     assert!(agent.ask("GET", "/v1/frobnicate", "").await.error(404).contains("/v1/frobnicate"));
     agent.ask("OPTIONS", "*", "").await.error(404);
-    for (method, path, allowed) in
-        [("GET", "/v1/dns", "allow: post"), ("POST", "/version", "allow: get,head")]
-    {
+    for (method, path, allowed) in [
+        ("GET", "/v1/dns", "allow: post"),
+        ("PUT", "/v1/tcp", "allow: post"),
+        ("DELETE", "/v1/http", "allow: post"),
+        ("POST", "/v1/capture.pcap", "allow: get,head"),
+        ("POST", "/version", "allow: get,head"),
+    ] {
         let response = agent.ask(method, path, "").await;
         response.error(405);
         assert!(response.head.contains(allowed), "{response:?}");
@@ -177,11 +181,51 @@ async fn what_is_wrong_with_a_body_is_named() {
         ("/v1/dns", r#"{"name":"a","kinds":[]}"#, "kinds"),
         ("/v1/dns", r#"{"name":"a","kinds":["A6"]}"#, "A6"),
         ("/v1/dns", r#"{"name":"a","timeout_ms":60001}"#, "timeout_ms"),
+        ("/v1/tcp", r#"{"host":"a"}"#, "port"),
+        ("/v1/tcp", r#"{"host":"a","port":65536}"#, "65536"),
+        ("/v1/tcp", r#"{"host":"a","port":1,"prot":1}"#, "prot"),
+        ("/v1/tcp", r#"{"host":"a","port":1,"timeout_ms":0}"#, "timeout_ms"),
+        ("/v1/tcp", r#"{"host":"a","port":1,"via":"magic"}"#, "magic"),
+        ("/v1/http", r#"{"url":1}"#, "expected a string"),
+        ("/v1/http", r#"{"url":"http://a/","timeout_ms":18446744073709551615}"#, "timeout_ms"),
+        ("/v1/http", r#"{"url":"http://a/","max_body":1048577}"#, "max_body"),
     ] {
         let error = agent.ask("POST", path, body).await.error(400);
         assert!(error.contains(named), "{path} {body}: {error}");
     }
     assert_eq!(agent.anonymous("GET", "/livez").await.status, 200, "the agent goes on");
+}
+
+#[tokio::test]
+async fn a_probe_is_answered_with_what_it_saw_be_it_a_failure() {
+    let agent = Agent::start().await;
+    let (ip, port) = (agent.address.ip(), agent.address.port());
+
+    let dns = agent.ask("POST", "/v1/dns", r#"{"name":"127.0.0.1"}"#).await;
+    assert_eq!((dns.status, &dns.json()["outcome"]), (200, &Value::from("address")), "{dns:?}");
+
+    let tcp = agent.ask("POST", "/v1/tcp", &format!(r#"{{"host":"{ip}","port":{port}}}"#)).await;
+    assert_eq!((tcp.status, &tcp.json()["result"]), (200, &Value::from("connected")), "{tcp:?}");
+    assert_eq!(tcp.json()["path"]["way"], "loopback");
+
+    let http = agent.ask("POST", "/v1/http", &format!(r#"{{"url":"http://{ip}:{port}/livez"}}"#)).await;
+    assert_eq!((http.status, &http.json()["status"]), (200, &Value::from(200)), "{http:?}");
+    assert_eq!(http.json()["body"], "ok\n");
+
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = closed.local_addr().expect("an address").port();
+    drop(closed);
+    let tcp = agent.ask("POST", "/v1/tcp", &format!(r#"{{"host":"{ip}","port":{port}}}"#)).await;
+    assert_eq!((tcp.status, &tcp.json()["result"]), (200, &Value::from("refused")), "{tcp:?}");
+}
+
+#[tokio::test]
+async fn probes_that_together_take_too_long_are_504() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let agent = Agent::with(Limits { probe_timeout: Duration::from_millis(20), ..Limits::default() }).await;
+    let address = silent.local_addr().expect("an address");
+    let error = agent.ask("POST", "/v1/http", &format!(r#"{{"url":"http://{address}/"}}"#)).await.error(504);
+    assert!(error.contains("timeout_ms"), "{error}");
 }
 
 #[tokio::test]
@@ -257,6 +301,33 @@ async fn connections_beyond_the_bound_wait_and_are_then_served() {
 async fn probes_and_captures_beyond_the_bound_are_429() {
     let agent = Agent::with(Limits { probes: 0, captures: 0, ..Limits::default() }).await;
     agent.ask("POST", "/v1/dns", r#"{"name":"a"}"#).await.error(429);
+    agent.ask("GET", "/v1/capture.pcap", "").await.error(429);
+}
+
+#[tokio::test]
+async fn a_captures_query_is_refused_by_the_parameter_that_is_wrong() {
+    let agent = Agent::start().await;
+    for (query, named) in [
+        ("filtre=port+80", "filtre"),
+        ("duration=601s", "duration"),
+        ("duration=soon", "duration"),
+        ("snaplen=0", "snaplen"),
+        ("filter=prot+80", "prot"),
+        ("filter=tcp+and", "end of the filter"),
+        ("filter=host+no..name", "no..name"),
+        ("interface=nothing9", "nothing9"),
+    ] {
+        let error = agent.ask("GET", &format!("/v1/capture.pcap?{query}"), "").await.error(400);
+        assert!(error.contains(named), "{query}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn the_head_of_a_capture_is_had_without_capturing() {
+    let agent = Agent::with(Limits { captures: 0, ..Limits::default() }).await;
+    let response = agent.ask("HEAD", "/v1/capture.pcap", "").await;
+    assert_eq!((response.status, response.body.as_str()), (200, ""));
+    assert!(response.head.contains("content-type: application/vnd.tcpdump.pcap"), "{response:?}");
 }
 
 #[tokio::test]
