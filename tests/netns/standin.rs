@@ -97,6 +97,16 @@ fn without_an_endpoint_the_first_request_waits_three_seconds_and_the_next_none()
     let (second, waited) = requested("http://empty:8080/", "empty:8080");
     assert_eq!(second, recorded("01-no-ready-endpoints", 2));
     assert!(waited < Duration::from_secs(3), "{waited:?}");
+    // As in that recording's metrics-after.txt: no endpoint, and no update that named one.
+    let service = "parent_name=\"empty\" parent_port=\"8080\"";
+    for (series, expected) in [
+        ("outbound_http_route_request_statuses_total{ error=\"FAIL_FAST\"", 1),
+        ("outbound_http_route_request_statuses_total{ error=\"LOAD_SHED\"", 1),
+        ("outbound_http_balancer_endpoints{", 0),
+        ("outbound_http_balancer_p2c_updates_total{", 0),
+    ] {
+        assert_eq!(metric(&format!("{series} {service}")), expected, "{series}");
+    }
 }
 
 #[test]
@@ -107,6 +117,11 @@ fn an_endpoint_whose_mesh_port_is_dropped_is_as_good_as_none() {
             recorded("04-port-4143-dropped", number),
             "try {number}"
         );
+    }
+    let service = "parent_name=\"walled\" parent_port=\"8080\"";
+    for (state, expected) in [("pending", 1), ("ready", 0)] {
+        let series = format!("outbound_http_balancer_endpoints{{endpoint_state=\"{state}\" {service}");
+        assert_eq!(metric(&series), expected, "{state}");
     }
 }
 
@@ -161,29 +176,27 @@ fn message(text: &str) -> (String, BTreeSet<String>, String) {
     (status, lines.filter(|line| !line.starts_with("date: ")).collect(), body.trim().to_owned())
 }
 
+/// The sum of all series of the meshed client's proxy that hold each word of `parts`.
+fn metric(parts: &str) -> i64 {
+    let scrape = lab().frontend().command("curl", ["-sf", "http://127.0.0.1:4191/metrics"]);
+    run(scrape)
+        .lines()
+        .filter(|line| parts.split(' ').all(|part| line.contains(part)))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<i64>().ok())
+        .sum()
+}
+
 #[test]
 fn a_request_moves_the_metrics_that_were_seen_to_move() {
-    let value = |series: &str| {
-        let output = lab()
-            .frontend()
-            .command("curl", ["-sf", "http://127.0.0.1:4191/metrics"])
-            .output()
-            .expect("curl (package curl) starts");
-        let text = String::from_utf8(output.stdout).expect("metrics are text");
-        text.lines()
-            .filter(|line| series.split(' ').all(|part| line.contains(part)))
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<i64>().ok())
-            .sum::<i64>()
-    };
     let series = [
         "outbound_tcp_route_close_total{ parent_port=\"9998\" route_name=\"undefined-port\" error=\"forbidden\"",
         "outbound_tcp_errors_total{ target_port=\"9998\" error=\"unexpected\"",
     ];
-    let before = series.map(value);
+    let before = series.map(metric);
     let url = format!("http://{}:9998/", lab().service_ip("backend"));
     let status = lab().frontend().command("curl", ["-s", &url]).status().expect("curl (package curl) starts");
     assert_eq!(status.code(), Some(56));
-    assert_eq!(series.map(value), before.map(|count| count + 1));
+    assert_eq!(series.map(metric), before.map(|count| count + 1));
 }
 
 #[test]

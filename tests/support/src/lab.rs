@@ -1,4 +1,17 @@
 //! The laboratory: a cluster of network namespaces that lives as long as a value.
+//!
+//! ```text
+//! this process ── a pipe, at whose end all ends
+//!     │
+//!   node      a user, pid and network namespace; routes, and Services as DNAT rules
+//!     ├─ pod coredns    the name server, 10.96.0.10
+//!     ├─ pod frontend   app ── stand-in for the proxy, uid 2102 ── proxy-init's rules
+//!     ├─ pod backend    the same
+//!     ├─ pod walled     the same, its port 4143 dropped
+//!     ├─ pod plain      no mesh, no app
+//!     └─ pod legacy     app, no mesh
+//! ```
+//! What each pod and Service has is in `lab/cluster.json`.
 
 mod cluster;
 mod node;

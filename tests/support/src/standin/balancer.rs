@@ -202,7 +202,7 @@ impl Member {
             Some(sender) => sender,
             None => {
                 let (sender, connection) = self.open_http(proxy).await.map_err(Failed::Connect)?;
-                let labels = self.labels();
+                let labels = self.connection_labels();
                 let proxy = Arc::clone(proxy);
                 tokio::spawn(async move {
                     let _ = connection.await;
@@ -239,12 +239,21 @@ impl Member {
             }
             EndpointKind::Unmeshed => connect(address.into()).await?,
         };
-        proxy.metrics.add("tcp_open_total", self.labels(), 1);
+        proxy.metrics.add("tcp_open_total", self.connection_labels(), 1);
         Ok(stream)
     }
 
-    /// The labels of what is counted per endpoint (00-healthy/metrics-after.txt).
-    pub(super) fn labels(&self) -> String {
+    /// The labels of what is counted per connection (00-healthy/metrics-after.txt).
+    pub(super) fn connection_labels(&self) -> String {
+        format!("direction=\"outbound\",peer=\"dst\",{}", self.target_labels())
+    }
+
+    /// The labels of what is counted per request.
+    pub(super) fn request_labels(&self) -> String {
+        format!("direction=\"outbound\",{}", self.target_labels())
+    }
+
+    fn target_labels(&self) -> String {
         let address = self.endpoint.address;
         let tls = match &self.endpoint.kind {
             EndpointKind::Meshed { pod } => format!(
@@ -255,14 +264,12 @@ impl Member {
                 "tls=\"no_identity\",no_tls_reason=\"not_provided_by_service_discovery\"".to_owned()
             }
         };
-        format!(
-            "direction=\"outbound\",peer=\"dst\",target_addr=\"{address}\",target_ip=\"{}\",target_port=\"{}\",{tls}",
-            address.ip(),
-            address.port()
-        )
+        let (ip, port) = (address.ip(), address.port());
+        format!("target_addr=\"{address}\",target_ip=\"{ip}\",target_port=\"{port}\",{tls}")
     }
 }
 
+/// Counts the end of a connection.
 pub(super) fn closed(proxy: &Proxy, labels: &str) {
     proxy.metrics.add("tcp_close_total", format!("{labels},errno=\"\""), 1);
 }
@@ -289,7 +296,7 @@ async fn keep_connected(proxy: Arc<Proxy>, member: Arc<Member>, connected: Arc<w
                 let _ = connection.await;
                 member.up.store(false, Ordering::Release);
                 connected.send_modify(|count| *count -= 1);
-                closed(&proxy, &member.labels());
+                closed(&proxy, &member.connection_labels());
             }
             Err(_) => {
                 sleep(backoff).await;

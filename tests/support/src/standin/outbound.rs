@@ -114,7 +114,7 @@ async fn forward(proxy: &Arc<Proxy>, mut stream: Replayed, balancer: &Balancer) 
     let Ok(member) = balancer.endpoint().await else { return Ok(()) };
     let Ok(mut upstream) = member.open(proxy, "opaque").await else { return Ok(()) };
     let result = copy_bidirectional(&mut stream, &mut upstream).await;
-    closed(proxy, &member.labels());
+    closed(proxy, &member.connection_labels());
     result.map(|_| ())
 }
 
@@ -125,39 +125,26 @@ async fn serve_http(proxy: &Arc<Proxy>, stream: Replayed, address: SocketAddrV4)
             // Per request: a connection that is kept may outlive its balancer.
             let balancer = balancer(&proxy, discover(&proxy.cluster, address), address);
             balancer.note_http();
-            let response = respond(&proxy, &balancer, request).await;
-            count(&proxy, &balancer, address, &response);
-            Ok::<_, Infallible>(response)
+            let result = respond(&proxy, &balancer, request).await;
+            count(&proxy, &balancer, address, &result);
+            Ok::<_, Infallible>(result.unwrap_or_else(|shut| shut_response(&balancer, shut)))
         }
     });
     http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.map_err(io::Error::other)
 }
 
-async fn respond(proxy: &Arc<Proxy>, balancer: &Balancer, mut request: Request<Incoming>) -> Response<Body> {
+/// The response of an endpoint, or in its place; or why none took the request.
+async fn respond(
+    proxy: &Arc<Proxy>,
+    balancer: &Balancer,
+    mut request: Request<Incoming>,
+) -> Result<Response<Body>, Shut> {
     request.headers_mut().remove(CONNECTION);
-    let destination = &balancer.destination;
-    let member = match balancer.endpoint().await {
-        Ok(member) => member,
-        // 01, 04: no ready endpoint within 3 s, then none at once.
-        Err(Shut::FailFast) => {
-            proxy.metrics.add("outbound_http_errors_total", "error=\"failfast\"", 1);
-            return local_error(
-                StatusCode::GATEWAY_TIMEOUT,
-                &destination.queue_error("service in fail-fast"),
-            );
-        }
-        Err(Shut::Unavailable) => {
-            proxy.metrics.add("outbound_http_errors_total", "error=\"loadshed\"", 1);
-            return local_error(
-                StatusCode::SERVICE_UNAVAILABLE,
-                &destination.route_error("service unavailable"),
-            );
-        }
-    };
+    let member = balancer.endpoint().await?;
     let endpoint = member.endpoint.address;
-    let labels = member.labels().replace("peer=\"dst\",", "");
+    let labels = member.request_labels();
     proxy.metrics.add("request_total", &*labels, 1);
-    match member.send(proxy, request).await {
+    Ok(match member.send(proxy, request).await {
         Ok(mut response) => {
             let status = response.status().as_u16();
             let class = if status < 500 { "success" } else { "failure" };
@@ -188,6 +175,19 @@ async fn respond(proxy: &Arc<Proxy>, balancer: &Balancer, mut request: Request<I
         Err(Failed::Request(_)) => {
             local_error(StatusCode::BAD_GATEWAY, &format!("endpoint {endpoint}: client error (SendRequest)"))
         }
+    })
+}
+
+/// 01, 04: no ready endpoint within 3 s; then none at once.
+fn shut_response(balancer: &Balancer, shut: Shut) -> Response<Body> {
+    let destination = &balancer.destination;
+    match shut {
+        Shut::FailFast => {
+            local_error(StatusCode::GATEWAY_TIMEOUT, &destination.queue_error("service in fail-fast"))
+        }
+        Shut::Unavailable => {
+            local_error(StatusCode::SERVICE_UNAVAILABLE, &destination.route_error("service unavailable"))
+        }
     }
 }
 
@@ -204,19 +204,19 @@ fn local_error(status: StatusCode, text: &str) -> Response<Body> {
     response
 }
 
-/// What the route and the balancer count of each request.
-fn count(proxy: &Proxy, balancer: &Balancer, address: SocketAddrV4, response: &Response<Body>) {
+/// What the route and its backend count of each request.
+fn count(proxy: &Proxy, balancer: &Balancer, address: SocketAddrV4, result: &Result<Response<Body>, Shut>) {
     let destination = &balancer.destination;
     let parent = destination.labels("parent", address.port());
     let backend = destination.labels("backend", address.port());
-    let failed_in_queue = balancer.census().1 == 0 && response.headers().contains_key("l5d-proxy-error");
-    let outcome = match response.status() {
-        StatusCode::GATEWAY_TIMEOUT if failed_in_queue => "http_status=\"\",error=\"FAIL_FAST\"".to_owned(),
-        StatusCode::SERVICE_UNAVAILABLE if failed_in_queue => {
-            "http_status=\"\",error=\"LOAD_SHED\"".to_owned()
-        }
-        status => format!("http_status=\"{}\",error=\"\"", status.as_u16()),
+    let (outcome, error) = match result {
+        Ok(response) => (format!("http_status=\"{}\",error=\"\"", response.status().as_u16()), None),
+        Err(Shut::FailFast) => ("http_status=\"\",error=\"FAIL_FAST\"".to_owned(), Some("failfast")),
+        Err(Shut::Unavailable) => ("http_status=\"\",error=\"LOAD_SHED\"".to_owned(), Some("loadshed")),
     };
+    if let Some(error) = error {
+        proxy.metrics.add("outbound_http_errors_total", format!("error=\"{error}\""), 1);
+    }
     let route = format!(
         "{parent},route_group=\"\",route_kind=\"default\",route_namespace=\"\",route_name=\"{}\"",
         destination.route_name()
@@ -227,7 +227,7 @@ fn count(proxy: &Proxy, balancer: &Balancer, address: SocketAddrV4, response: &R
         1,
     );
     // A request that was shed never reached the backend.
-    if !outcome.contains("LOAD_SHED") {
+    if !matches!(result, Err(Shut::Unavailable)) {
         proxy.metrics.add("outbound_http_route_backend_requests_total", format!("{route},{backend}"), 1);
         proxy.metrics.add(
             "outbound_http_route_backend_response_statuses_total",
