@@ -5,5 +5,6 @@ mod dispatcher;
 mod executable;
 mod injector;
 mod layers;
+mod nc;
 mod netstat;
 mod nslookup;

@@ -1,7 +1,11 @@
 //! What a tool may touch of the world: its streams and its environment, handed
 //! in, so that a test can run a tool on buffers.
 
-use std::{ffi::OsString, future::Future, io::Write};
+use std::{
+    ffi::OsString,
+    future::Future,
+    io::{Read, Write},
+};
 
 use crate::Failure;
 
@@ -13,6 +17,9 @@ pub struct Ctx<'a> {
     pub out: &'a mut dyn Write,
     /// Standard error.
     pub err: &'a mut dyn Write,
+    /// Opens standard input, for a thread of its own: a read from it cannot be
+    /// given up.
+    pub input: fn() -> Box<dyn Read + Send>,
     /// Looks up an environment variable.
     pub env: &'a dyn Fn(&str) -> Option<OsString>,
 }

@@ -10,11 +10,13 @@ mod ctx;
 mod failure;
 mod hints;
 mod injector;
+mod nc;
 mod netstat;
 mod nslookup;
 mod table;
 mod tcpdump;
 mod token;
+mod via;
 
 pub use ctx::Ctx;
 pub use failure::{Exit, Failure};

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use crate::{Ctx, Exit, Failure, agent, injector, netstat, nslookup, tcpdump, token};
+use crate::{Ctx, Exit, Failure, agent, injector, nc, netstat, nslookup, tcpdump, token};
 
 /// One tool.
 pub struct Applet {
@@ -24,8 +24,15 @@ pub struct Applet {
 }
 
 /// Every tool, sorted by name.
-pub const APPLETS: &[Applet] =
-    &[agent::APPLET, injector::APPLET, netstat::APPLET, nslookup::APPLET, tcpdump::APPLET, token::APPLET];
+pub const APPLETS: &[Applet] = &[
+    agent::APPLET,
+    injector::APPLET,
+    nc::APPLET,
+    netstat::APPLET,
+    nslookup::APPLET,
+    tcpdump::APPLET,
+    token::APPLET,
+];
 
 const USAGE: &str = "\
 usage: ldbg TOOL [ARGUMENT...]
@@ -62,7 +69,13 @@ pub fn dispatch(args: Vec<OsString>, out: &mut dyn Write, err: &mut dyn Write) -
             err,
         );
     }
-    let mut ctx = Ctx { name: applet.name, out, err, env: &|key| std::env::var_os(key) };
+    let mut ctx = Ctx {
+        name: applet.name,
+        out,
+        err,
+        input: || Box::new(std::io::stdin()),
+        env: &|key| std::env::var_os(key),
+    };
     let result = (applet.run)(&mut ctx, args).and_then(|exit| {
         ctx.out.flush()?;
         Ok(exit)
