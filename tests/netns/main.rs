@@ -2,6 +2,7 @@
 
 mod agent;
 mod laboratory;
+mod path;
 mod session;
 mod standin;
 
