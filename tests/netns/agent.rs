@@ -221,6 +221,20 @@ fn a_capture_without_a_packet_ends_with_its_client_too() {
 }
 
 #[test]
+fn a_capture_of_everything_does_not_see_itself() {
+    let agent = Agent::start(lab().plain(), "itself");
+    let mut capture = agent.capture("interface=lo&filter=arp+or+tcp");
+    // The first has travelled over lo in the response before the second is made.
+    for port in ["9", "7"] {
+        let refused = lab().plain().command("curl", ["-s", &format!("http://127.0.0.1:{port}/")]).status();
+        assert_eq!(refused.expect("curl (package curl) starts").code(), Some(7));
+        capture.packets.wait_for(&format!("127.0.0.1.{port}: Flags [S]"));
+    }
+    let (_, port) = agent.url.rsplit_once(':').expect("a port");
+    assert!(!capture.packets.seen.contains(&format!(".{port}")), "{}", capture.packets.seen);
+}
+
+#[test]
 fn a_third_capture_is_refused_until_one_ends() {
     let mut agent = Agent::start(lab().plain(), "third");
     let first = agent.capture("filter=tcp+port+1");

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     io,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -50,7 +50,7 @@ pub(crate) async fn stream(
     request: Request,
 ) -> Result<Response, ApiError> {
     let limits = &shared.config.limits;
-    let spec = capture_spec(request.uri(), limits.capture_duration).map_err(ApiError::bad_request)?;
+    let mut spec = capture_spec(request.uri(), limits.capture_duration).map_err(ApiError::bad_request)?;
     let mut response = if request.method() == Method::HEAD {
         Body::empty().into_response()
     } else {
@@ -61,6 +61,9 @@ pub(crate) async fn stream(
             )
         })?;
         let names = names_of(&spec.filter).await?;
+        if let Some(address) = shared.address {
+            spec.filter = without_own_traffic(&spec.filter, address);
+        }
         let (chunks, cancel) = start(spec, names, Arc::new(permit)).await?;
         let mut ending = shared.ending.clone();
         let ending = Box::pin(async move {
@@ -72,6 +75,17 @@ pub(crate) async fn stream(
     let pcap = HeaderValue::from_static("application/vnd.tcpdump.pcap");
     response.headers_mut().insert(header::CONTENT_TYPE, pcap);
     Ok(response)
+}
+
+/// Leaves out the endpoint's own connections: a capture that sees its own response
+/// sends it again, and that again, until a bound ends it.
+///
+/// `and` and `or` bind alike and to the left (pcap-filter(7)), so what is added
+/// applies to the whole filter; without parentheses around the filter an error
+/// still counts its words as they were typed.
+fn without_own_traffic(filter: &str, endpoint: SocketAddr) -> String {
+    let and = if filter.trim().is_empty() { "" } else { " and " };
+    format!("{filter}{and}not (tcp port {} and host {})", endpoint.port(), endpoint.ip())
 }
 
 /// Looks up the host names in a filter, which the compiler itself never does.
@@ -207,5 +221,20 @@ impl hyper::body::Body for Stream {
             self.cancel.cancel.cancel();
         }
         self.chunks.poll_recv(context).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_own_traffic;
+
+    #[test]
+    fn the_endpoints_own_traffic_is_left_out_of_the_whole_filter() {
+        let endpoint = "127.0.0.1:4199".parse().expect("an address");
+        assert_eq!(without_own_traffic(" ", endpoint), " not (tcp port 4199 and host 127.0.0.1)");
+        assert_eq!(
+            without_own_traffic("arp or tcp", endpoint),
+            "arp or tcp and not (tcp port 4199 and host 127.0.0.1)"
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Paths to handlers, and the token before them.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -24,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) probes: Semaphore,
     pub(crate) captures: Arc<Semaphore>,
+    /// Where the endpoint itself is.
+    pub(crate) address: Option<SocketAddr>,
     /// Turns true when the agent is about to end.
     pub(crate) ending: watch::Receiver<bool>,
 }
@@ -31,10 +33,11 @@ pub(crate) struct Shared {
 /// Where no token is asked for.
 const PUBLIC: [&str; 3] = ["/livez", "/readyz", "/version"];
 
-pub(crate) fn router(config: Config, ending: watch::Receiver<bool>) -> Router {
+pub(crate) fn router(config: Config, address: Option<SocketAddr>, ending: watch::Receiver<bool>) -> Router {
     let shared = Arc::new(Shared {
         probes: Semaphore::new(config.limits.probes),
         captures: Arc::new(Semaphore::new(config.limits.captures)),
+        address,
         ending,
         config,
     });
