@@ -194,20 +194,23 @@ fn wanted(kinds: &[RecordKind], ip: IpAddr) -> bool {
     kinds.contains(if ip.is_ipv4() { &RecordKind::A } else { &RecordKind::Aaaa })
 }
 
-/// What asking for one full name came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What asking for one full name came to. Where kinds came to different things,
+/// or tries for one kind, the first of this list is the one that counts: an A
+/// record is an answer even where AAAA is met with silence, and "no data" is one
+/// only where each kind was answered so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Found,
     NotFound,
-    NoData,
-    /// SERVFAIL from every server that answered.
+    /// SERVFAIL.
     Failed,
-    /// Another code, REFUSED say, from every server that answered.
+    /// Another code, REFUSED say.
     Rejected,
-    /// Silence from every server.
+    /// No answer.
     Silence,
-    /// No server, and at least one host that says so: asking on is of no use.
+    /// The server's host says that there is no server.
     Nobody,
+    NoData,
 }
 
 /// The walk over the names, `__res_context_search` of glibc: as it is first
@@ -219,7 +222,7 @@ async fn search(
     round: &Round<'_>,
     observation: &mut DnsObservation,
 ) -> DnsOutcome {
-    let dots = usize::from(name.num_labels()).saturating_sub(1);
+    let dots = name.iter().count().saturating_sub(1);
     let as_it_is = absolute(name);
     let only_as_it_is = name.is_fqdn() || !search;
     let mut first = None;
@@ -239,6 +242,7 @@ async fn search(
         root_on_list |= domain.is_root();
         last = round.ask(&full, observation).await;
         match last {
+            // Where no server is, asking on is of no use.
             Step::Found | Step::Nobody => return outcome(last),
             Step::NotFound => {}
             Step::NoData => no_data = true,
@@ -316,8 +320,7 @@ impl Round<'_> {
         self.conclude(name, &settled, &open, observation)
     }
 
-    /// The best that the kinds came to: an A record counts even where the
-    /// question for AAAA got no answer.
+    /// Moves the answer, if there is one, into the observation.
     fn conclude(
         &self,
         name: &Name,
@@ -325,8 +328,8 @@ impl Round<'_> {
         open: &[Pending],
         observation: &mut DnsObservation,
     ) -> Step {
-        let best = settled.iter().map(|(step, _)| *step).chain(open.iter().map(|pending| pending.worst));
-        let Some(step) = best.min_by_key(|step| *step as u8) else { return Step::Silence };
+        let best = settled.iter().map(|(step, _)| *step).chain(open.iter().map(|pending| pending.so_far));
+        let Some(step) = best.min() else { return Step::Silence };
         if step != Step::Found {
             return step;
         }
@@ -411,22 +414,20 @@ struct Pending {
     kind: RecordKind,
     /// Those that answered with a failure.
     failed_at: Vec<SocketAddr>,
-    /// The most telling failure so far.
-    worst: Step,
+    /// What its tries have come to.
+    so_far: Step,
 }
 
 impl Pending {
     fn new(kind: RecordKind) -> Self {
-        Self { kind, failed_at: Vec::new(), worst: Step::Nobody }
+        Self { kind, failed_at: Vec::new(), so_far: Step::Nobody }
     }
 
     fn note(&mut self, server: SocketAddr, step: Step) {
         if matches!(step, Step::Failed | Step::Rejected) {
             self.failed_at.push(server);
         }
-        if (step as u8) < self.worst as u8 {
-            self.worst = step;
-        }
+        self.so_far = self.so_far.min(step);
     }
 }
 

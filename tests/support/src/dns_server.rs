@@ -145,13 +145,14 @@ impl Shared {
         }
     }
 
-    fn serve_tcp(&self, listener: &TcpListener) {
+    fn serve_tcp(self: &Arc<Self>, listener: &TcpListener) {
         while let Ok((mut stream, _)) = listener.accept() {
             if self.ending.load(Ordering::SeqCst) {
                 return;
             }
-            // One client after another: tests ask one question a connection.
-            let _ = self.serve_stream(&mut stream);
+            // Nobody waits for this thread: it ends when its client does.
+            let shared = Arc::clone(self);
+            thread::spawn(move || shared.serve_stream(&mut stream));
         }
     }
 
