@@ -2,6 +2,7 @@
 
 mod agent;
 mod dispatcher;
+mod dns;
 mod executable;
 mod injector;
 mod layers;
