@@ -110,3 +110,37 @@ fn in_a_meshed_pod_a_request_is_seen_on_its_way_to_the_proxy() {
         assert_eq!((read.code, read.out.lines().count().min(1)), (0, 1), "{filter}: {read:?}");
     }
 }
+
+#[test]
+fn dns_says_which_names_were_tried_who_answered_and_what() {
+    let said = ldbg(lab().frontend(), &["dns", "kube-dns.kube-system"]);
+    assert_eq!((said.code, &*said.err), (0, ""), "{said:?}");
+    for line in [
+        "kube-dns.kube-system is 10.96.0.10",
+        "server: 10.96.0.10:53 over UDP, with authority",
+        "search: default.svc.cluster.local. svc.cluster.local. cluster.local.",
+    ] {
+        assert!(said.out.lines().any(|said| said == line), "no {line:?} in {}", said.out);
+    }
+    // The names in the order of the search list, up to the one that exists.
+    let asked: Vec<(&str, bool)> = said
+        .out
+        .lines()
+        .filter(|line| line.contains(" A ") && line.contains(" 10.96.0.10:53 "))
+        .map(|line| (line.split_whitespace().next().unwrap_or_default(), line.contains("NXDOMAIN")))
+        .collect();
+    let tried =
+        ["kube-dns.kube-system.default.svc.cluster.local.", "kube-dns.kube-system.svc.cluster.local."];
+    assert_eq!(asked, [(tried[0], true), (tried[1], false)], "{}", said.out);
+    assert_eq!(ldbg(lab().frontend(), &["dns", "nosuch"]).code, 1);
+}
+
+#[test]
+fn dns_gives_the_same_as_json() {
+    let said = ldbg(lab().frontend(), &["dns", "--json", "backend"]);
+    let seen: serde_json::Value = serde_json::from_str(&said.out).expect("an observation");
+    assert_eq!(seen["outcome"], "found", "{seen}");
+    assert_eq!(seen["found_as"], "backend.default.svc.cluster.local.");
+    assert_eq!(seen["server"], "10.96.0.10:53");
+    assert_eq!(seen["addresses"], serde_json::json!([lab().service_ip("backend")]));
+}
