@@ -1,6 +1,7 @@
 //! The laboratory of network namespaces: the debugging session, without a cluster.
 
 mod agent;
+mod capture;
 mod laboratory;
 mod path;
 mod session;

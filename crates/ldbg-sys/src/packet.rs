@@ -18,7 +18,6 @@ use std::{
 
 use nix::{
     errno::Errno,
-    net::if_::if_indextoname,
     sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket},
 };
 use socket2::{SockFilter, SockRef};
@@ -60,6 +59,9 @@ pub struct FilterInstruction {
 
 /// `BPF_MAXINSNS`.
 const MAX_INSTRUCTIONS: usize = 4096;
+
+/// How often to look whether an interface that is down still exists.
+const DOWN_CHECK: Duration = Duration::from_millis(250);
 
 /// `ret #0`: takes nothing.
 const REJECT: SockFilter = SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0);
@@ -132,7 +134,8 @@ pub struct PacketRing {
     // Before the socket: unmapped first, then closed.
     ring: Ring,
     socket: OwnedFd,
-    interface: Option<u32>,
+    /// Whether the interface was last seen going down.
+    down: bool,
     statistics: Statistics,
 }
 
@@ -172,7 +175,7 @@ impl PacketRing {
             }
             Ok(None) => {}
         }
-        Ok(Self { ring, socket, interface: spec.interface, statistics: Statistics::default() })
+        Ok(Self { ring, socket, down: false, statistics: Statistics::default() })
     }
 
     /// Makes the next frame the current one; `false` where the kernel has handed
@@ -209,28 +212,36 @@ impl PacketRing {
     /// [`PacketError::Gone`] when the interface has been removed. One that is only
     /// switched off may come back.
     pub fn wait(
-        &self,
+        &mut self,
         cancel: Option<BorrowedFd<'_>>,
         timeout: Option<Duration>,
     ) -> Result<Wake, PacketError> {
+        // The kernel reports that an interface is down, and never that it is gone.
+        let limit = if self.down { timeout.into_iter().chain([DOWN_CHECK]).min() } else { timeout };
         let wake =
-            wait_readable(&self.socket, cancel, timeout).map_err(PacketError::call("wait for packets"))?;
-        // An error left on the socket would make every later wait return at once.
-        self.take_error()?;
-        Ok(wake)
+            wait_readable(&self.socket, cancel, limit).map_err(PacketError::call("wait for packets"))?;
+        if wake == Wake::Ready {
+            // An error left on the socket would make every later wait return at once.
+            self.down = self.take_down()?;
+        }
+        if self.down && self.is_gone() {
+            return Err(PacketError::Gone);
+        }
+        Ok(if wake == Wake::TimedOut && limit != timeout { Wake::Ready } else { wake })
     }
 
-    fn take_error(&self) -> Result<(), PacketError> {
-        let error = match SockRef::from(&self.socket).take_error() {
-            Ok(None) => return Ok(()),
-            Ok(Some(error)) | Err(error) => error,
-        };
-        let exists = self.interface.is_none_or(|index| if_indextoname(index).is_ok());
-        match error.raw_os_error() {
-            Some(libc::ENETDOWN | libc::ENODEV) if !exists => Err(PacketError::Gone),
-            Some(libc::ENETDOWN) => Ok(()),
-            _ => Err(PacketError::Call { call: "wait for packets", error }),
+    /// Whether the socket reports, this once, that its interface has gone down.
+    fn take_down(&self) -> Result<bool, PacketError> {
+        match SockRef::from(&self.socket).take_error() {
+            Ok(None) => Ok(false),
+            Ok(Some(error)) if error.raw_os_error() == Some(libc::ENETDOWN) => Ok(true),
+            Ok(Some(error)) | Err(error) => Err(PacketError::Call { call: "wait for packets", error }),
         }
+    }
+
+    /// Whether the kernel has taken the interface out of the socket's address.
+    fn is_gone(&self) -> bool {
+        options::bound_interface(self.socket.as_fd()).is_ok_and(|index| index == -1)
     }
 
     /// Takes no further frame; those already received stay in the ring.

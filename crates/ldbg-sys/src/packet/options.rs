@@ -55,6 +55,18 @@ pub(super) fn bind_to_everything(fd: BorrowedFd<'_>, interface: Option<u32>) -> 
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// The index of the interface that the socket is bound to: 0 is all of them, and
+/// -1 one that has been removed.
+pub(super) fn bound_interface(fd: BorrowedFd<'_>) -> io::Result<i32> {
+    // SAFETY: zeros are a valid sockaddr_ll.
+    let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
+    let mut len = mem::size_of_val(&address) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` octets, which is the size of the
+    // structure; any bits are valid in its integers.
+    let result = unsafe { libc::getsockname(fd.as_raw_fd(), (&raw mut address).cast(), &raw mut len) };
+    if result == 0 { Ok(address.sll_ifindex) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Counts since the last time they were taken.
 pub(super) struct RawStatistics {
     /// Dropped ones included.
