@@ -1,6 +1,7 @@
 //! The executable from outside: dispatcher, wording, exit codes.
 
 mod agent;
+mod curl;
 mod dispatcher;
 mod dns;
 mod executable;

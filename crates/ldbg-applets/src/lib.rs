@@ -7,6 +7,7 @@
 
 mod agent;
 mod ctx;
+mod curl;
 mod dns;
 mod failure;
 mod hints;

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use crate::{Ctx, Exit, Failure, agent, dns, injector, nc, netstat, nslookup, tcpdump, token};
+use crate::{Ctx, Exit, Failure, agent, curl, dns, injector, nc, netstat, nslookup, tcpdump, token};
 
 /// One tool.
 pub struct Applet {
@@ -26,6 +26,7 @@ pub struct Applet {
 /// Every tool, sorted by name.
 pub const APPLETS: &[Applet] = &[
     agent::APPLET,
+    curl::APPLET,
     dns::APPLET,
     injector::APPLET,
     nc::APPLET,
