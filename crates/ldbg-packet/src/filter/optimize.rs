@@ -43,6 +43,8 @@ struct Progress {
     changed: bool,
     /// Something that cannot be undone by a later pass.
     irreversible: bool,
+    /// A test was replaced by its opposite, and its two edges changed places.
+    turned: bool,
 }
 
 fn rounds(graph: &mut Graph, round: Round) {
@@ -52,6 +54,9 @@ fn rounds(graph: &mut Graph, round: Round) {
         let mut analysis = Analysis::new(graph);
         let values = Values::number(graph, &analysis, round, &mut progress);
         if round == Round::Branches {
+            if progress.turned {
+                analysis.find_edge_dominators(graph);
+            }
             branches::thread_edges(graph, &analysis, &values, &mut progress);
             branches::pull_up(graph, &mut analysis, &values, &mut progress);
         }

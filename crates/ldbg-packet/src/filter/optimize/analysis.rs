@@ -21,8 +21,6 @@ pub(super) struct Analysis {
     pub(super) levels: Vec<Vec<BlockId>>,
     /// By block: the edges that lead to it.
     pub(super) incoming: Vec<Vec<Edge>>,
-    /// By block: the blocks on every way to it, itself among them.
-    pub(super) dominators: Vec<Set>,
     /// By edge (see [`Analysis::edge_index`]): the edges on every way over it, itself among them.
     pub(super) edge_dominators: Vec<Set>,
     /// By block: the registers that are used behind it before they are set.
@@ -33,10 +31,9 @@ impl Analysis {
     pub(super) fn new(graph: &Graph) -> Self {
         let levels = levels(graph);
         let used_after = used_after(graph, &levels);
-        let dominators = dominators(graph, &levels);
         let edge_dominators = edge_dominators(graph, &levels);
         let incoming = incoming(graph, &levels);
-        Self { levels, incoming, dominators, edge_dominators, used_after }
+        Self { levels, incoming, edge_dominators, used_after }
     }
 
     /// After branches have moved: the edges anew, the rest as it was.
@@ -44,9 +41,11 @@ impl Analysis {
         self.incoming = incoming(graph, &self.levels);
     }
 
-    /// After a block was pulled up.
-    pub(super) fn find_dominators(&mut self, graph: &Graph) {
-        self.dominators = dominators(graph, &self.levels);
+    /// After edges of one block have changed places. libpcap 1.10.3 goes on with
+    /// what dominated before, and compiles `not net 2001:db8::/33 or net
+    /// 2001:db8::/33` to something that is not always true.
+    pub(super) fn find_edge_dominators(&mut self, graph: &Graph) {
+        self.edge_dominators = edge_dominators(graph, &self.levels);
     }
 
     /// Edges are numbered by their blocks, all accepting ones first.
@@ -94,20 +93,58 @@ fn incoming(graph: &Graph, levels: &[Vec<BlockId>]) -> Vec<Vec<Edge>> {
     incoming
 }
 
-fn dominators(graph: &Graph, levels: &[Vec<BlockId>]) -> Vec<Set> {
-    let count = graph.blocks.len();
-    let mut dominators = vec![Set::full(count); count];
-    dominators[graph.root] = Set::empty(count);
-    for id in downwards(levels) {
-        dominators[id].insert(id);
-        if let Some(to) = graph.blocks[id].successors() {
-            let own = dominators[id].clone();
-            for to in to {
-                dominators[to].intersect(&own);
+/// Which blocks every way to a block goes over.
+pub(super) struct Dominators {
+    /// By block: its place in an order in which each comes before those it leads to.
+    place: Vec<usize>,
+    /// By block: the last of those that dominate it; itself for the root.
+    immediate: Vec<BlockId>,
+}
+
+impl Dominators {
+    /// After Cooper, Harvey and Kennedy, "A Simple, Fast Dominance Algorithm"
+    /// (2001); without cycles one round is enough.
+    pub(super) fn new(graph: &Graph) -> Self {
+        let order = graph.postorder([0, 1]);
+        let mut place = vec![0; graph.blocks.len()];
+        let mut immediate: Vec<BlockId> = vec![graph.root; graph.blocks.len()];
+        let mut reached = vec![false; graph.blocks.len()];
+        for (index, &id) in order.iter().rev().enumerate() {
+            place[id] = index;
+        }
+        for &from in order.iter().rev() {
+            for to in graph.blocks[from].successors().into_iter().flatten() {
+                // Nobody asks for a return's, and finding them out costs most.
+                if graph.blocks[to].successors().is_none() {
+                    continue;
+                }
+                if !reached[to] {
+                    reached[to] = true;
+                    immediate[to] = from;
+                    continue;
+                }
+                let (mut one, mut other) = (immediate[to], from);
+                while one != other {
+                    if place[one] > place[other] {
+                        one = immediate[one];
+                    } else {
+                        other = immediate[other];
+                    }
+                }
+                immediate[to] = one;
             }
         }
+        Self { place, immediate }
     }
-    dominators
+
+    /// Whether every way to `block`, which is not a return, goes over `dominator`.
+    pub(super) fn dominates(&self, dominator: BlockId, block: BlockId) -> bool {
+        let mut block = block;
+        while self.place[block] > self.place[dominator] {
+            block = self.immediate[block];
+        }
+        block == dominator
+    }
 }
 
 fn edge_dominators(graph: &Graph, levels: &[Vec<BlockId>]) -> Vec<Set> {
@@ -194,19 +231,5 @@ impl Set {
 
     pub(super) fn contains(&self, member: usize) -> bool {
         self.words[member / 64] >> (member % 64) & 1 == 1
-    }
-
-    /// From the least.
-    pub(super) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.words.iter().enumerate().flat_map(|(index, &word)| {
-            let mut word = word;
-            std::iter::from_fn(move || {
-                (word != 0).then(|| {
-                    let bit = word.trailing_zeros() as usize;
-                    word &= word - 1;
-                    index * 64 + bit
-                })
-            })
-        })
     }
 }

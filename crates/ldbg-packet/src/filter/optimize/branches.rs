@@ -3,22 +3,41 @@
 
 use crate::filter::graph::{BlockId, Comparison, Exit, Graph, Test};
 
+use std::collections::HashMap;
+
 use super::Progress;
-use super::analysis::{A, Analysis, Edge, X};
-use super::values::Values;
+use super::analysis::{A, Analysis, Dominators, Edge, X};
+use super::values::{Number, Values};
+
+/// By what they compare, and how: the edges out of the blocks that do.
+type Outcomes = HashMap<(Number, Comparison), Vec<usize>>;
 
 /// Sends each edge past the tests whose outcome is known on it.
 pub(super) fn thread_edges(graph: &mut Graph, analysis: &Analysis, values: &Values, progress: &mut Progress) {
+    let mut outcomes = Outcomes::new();
+    for index in 0..2 * graph.blocks.len() {
+        let from = Analysis::edge_at(graph, index).from;
+        if let Some(test) = test(graph, from) {
+            outcomes.entry((values.at_exit[from].a, test.comparison)).or_default().push(index);
+        }
+    }
     for level in &analysis.levels[1..] {
         for &from in level {
             for side in 0..2 {
-                thread(graph, analysis, values, Edge { from, side }, progress);
+                thread(graph, analysis, values, &outcomes, Edge { from, side }, progress);
             }
         }
     }
 }
 
-fn thread(graph: &mut Graph, analysis: &Analysis, values: &Values, edge: Edge, progress: &mut Progress) {
+fn thread(
+    graph: &mut Graph,
+    analysis: &Analysis,
+    values: &Values,
+    outcomes: &Outcomes,
+    edge: Edge,
+    progress: &mut Progress,
+) {
     let Some([then, otherwise]) = target(graph, edge).and_then(|to| graph.blocks[to].successors()) else {
         return;
     };
@@ -27,37 +46,31 @@ fn thread(graph: &mut Graph, analysis: &Analysis, values: &Values, edge: Edge, p
         redirect(graph, edge, then);
     }
     let dominating = &analysis.edge_dominators[Analysis::edge_index(graph, edge)];
-    'again: loop {
-        for index in dominating.iter() {
-            let Some(to) = target(graph, edge) else { return };
-            let Some(decided) = outcome(graph, values, Analysis::edge_at(graph, index), to) else { continue };
-            if conflicts(analysis, values, edge.from, decided) {
-                continue;
-            }
-            progress.changed = true;
-            redirect(graph, edge, decided);
-            if graph.blocks[decided].successors().is_none() {
-                return;
-            }
-            continue 'again;
-        }
-        return;
+    while let Some(to) = target(graph, edge)
+        && let Some(test) = test(graph, to)
+    {
+        let known = outcomes.get(&(values.at_exit[to].a, test.comparison)).into_iter().flatten();
+        let decided = known
+            .filter(|&&index| dominating.contains(index))
+            .filter_map(|&index| outcome(graph, values, Analysis::edge_at(graph, index), to))
+            .find(|&decided| !conflicts(analysis, values, edge.from, decided));
+        let Some(decided) = decided else { return };
+        progress.changed = true;
+        redirect(graph, edge, decided);
     }
 }
 
-/// Where block `at` leads if one came over `edge`, if that decides it.
+/// Where block `at` leads if one came over `edge`, out of a block that compares
+/// the same value in the same way; if that decides it.
 fn outcome(graph: &Graph, values: &Values, edge: Edge, at: BlockId) -> Option<BlockId> {
-    let (Some(known), Some(asked)) = (test(graph, edge.from), test(graph, at)) else { return None };
-    if known.comparison != asked.comparison || values.at_exit[edge.from].a != values.at_exit[at].a {
-        return None;
-    }
     let [then, otherwise] = graph.blocks[at].successors()?;
     let held = edge.side == 0;
     if values.operand[edge.from] == values.operand[at] {
         Some(if held { then } else { otherwise })
     } else {
         // Equal to one constant is not equal to another.
-        (held && known.comparison == Comparison::Equal).then_some(otherwise)
+        let equal = held && test(graph, edge.from)?.comparison == Comparison::Equal;
+        equal.then_some(otherwise)
     }
 }
 
@@ -86,21 +99,32 @@ fn redirect(graph: &mut Graph, edge: Edge, target: BlockId) {
 }
 
 /// In chains of tests that share an outcome, brings those of one value together.
+///
+/// The dominators are found anew after each step. libpcap 1.10.3 goes on with
+/// those from before, and compiles some filters to others by that, such as
+/// `not (port (80 and 22) or (53 or 80))`.
 pub(super) fn pull_up(graph: &mut Graph, analysis: &mut Analysis, values: &Values, progress: &mut Progress) {
     analysis.find_incoming(graph);
-    let levels = analysis.levels.clone();
-    for &id in levels[1..].iter().flatten() {
+    let mut dominators = Dominators::new(graph);
+    for &id in analysis.levels[1..].iter().flatten() {
         // A chain of `or` shares the way where a test holds, one of `and` where it fails.
         for shared in 0..2 {
-            if pull(graph, analysis, values, id, shared).is_some() {
+            if pull(graph, analysis, &dominators, values, id, shared).is_some() {
                 progress.changed = true;
-                analysis.find_dominators(graph);
+                dominators = Dominators::new(graph);
             }
         }
     }
 }
 
-fn pull(graph: &mut Graph, analysis: &Analysis, values: &Values, id: BlockId, shared: usize) -> Option<()> {
+fn pull(
+    graph: &mut Graph,
+    analysis: &Analysis,
+    dominators: &Dominators,
+    values: &Values,
+    id: BlockId,
+    shared: usize,
+) -> Option<()> {
     let incoming = &analysis.incoming[id];
     let first = *incoming.first()?;
     let value = values.at_exit[first.from].a;
@@ -112,7 +136,7 @@ fn pull(graph: &mut Graph, analysis: &Analysis, values: &Values, id: BlockId, sh
     let holds = |graph: &Graph, edge: Edge| {
         let block = target(graph, edge)?;
         let in_chain = graph.blocks[block].successors()?[shared] == common;
-        (in_chain && analysis.dominators[block].contains(id)).then_some(block)
+        (in_chain && dominators.dominates(id, block)).then_some(block)
     };
     // From the block itself along the chain to the first test of another value ...
     let side = usize::from(target(graph, Edge { side: 0, ..first }) != Some(id));

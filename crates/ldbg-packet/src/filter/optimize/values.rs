@@ -9,7 +9,7 @@ use super::analysis::{A, Analysis};
 use super::{Progress, Round};
 
 /// A number for a value; equal numbers are equal values, whatever the packet.
-type Number = u32;
+pub(super) type Number = u32;
 
 /// Ways merge here that bring different values.
 const UNKNOWN: Number = 0;
@@ -157,6 +157,7 @@ impl Values {
             statements.pop();
             *test = Test { comparison: Comparison::AnyBitOf, k: mask };
             to.swap(0, 1);
+            progress.turned = true;
             progress.note_irreversible();
         }
         if test.comparison == Comparison::AnyBitOf {
