@@ -4,6 +4,7 @@ mod agent;
 mod capture;
 mod laboratory;
 mod path;
+mod redirect;
 mod session;
 mod standin;
 
