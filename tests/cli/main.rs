@@ -10,3 +10,4 @@ mod layers;
 mod nc;
 mod netstat;
 mod nslookup;
+mod tcpdump;

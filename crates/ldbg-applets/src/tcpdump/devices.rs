@@ -1,4 +1,5 @@
-//! The interfaces in libpcap's order: those that are up, `any`, loopback, the rest.
+//! The interfaces in libpcap's order (`get_figure_of_merit`): those that are up, by
+//! the number in their names, then `any`, loopback, the rest.
 
 use std::io::Write;
 
@@ -48,13 +49,16 @@ fn order(found: Vec<Interface>) -> Vec<Option<Interface>> {
     let mut devices: Vec<_> = found.into_iter().map(Some).chain([None]).collect();
     // A stable sort: among equals, the kernel's order.
     devices.sort_by_key(|device| match device {
-        Some(Interface { up: true, running: true, loopback: false, .. }) => 0,
-        None => 1,
-        Some(Interface { up: true, running: true, loopback: true, .. }) => 2,
-        Some(Interface { up: true, .. }) => 3,
-        Some(_) => 4,
+        Some(i) => (!i.running, !i.up, i.loopback, false, number_in(&i.name)),
+        None => (false, false, false, true, 0),
     });
     devices
+}
+
+/// The number that an interface's name ends in.
+fn number_in(name: &str) -> u64 {
+    let letters = name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    name[letters..].parse().unwrap_or(0)
 }
 
 fn describe(interface: &Interface) -> String {
@@ -89,13 +93,20 @@ mod tests {
         let found = vec![
             interface("lo", 1, true, true),
             interface("ifb0", 2, false, false),
-            interface("eth0", 3, true, false),
+            interface("eth1", 3, true, false),
+            interface("eth0", 4, true, false),
         ];
         let lines: Vec<_> =
             order(found).iter().map(|d| d.as_ref().map_or_else(|| ANY_LINE.into(), describe)).collect();
         assert_eq!(
             lines,
-            ["eth0 [Up, Running, Connected]", ANY_LINE, "lo [Up, Running, Loopback]", "ifb0 [none]"]
+            [
+                "eth0 [Up, Running, Connected]",
+                "eth1 [Up, Running, Connected]",
+                ANY_LINE,
+                "lo [Up, Running, Loopback]",
+                "ifb0 [none]"
+            ]
         );
     }
 }
