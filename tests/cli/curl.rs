@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader},
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     process::{Command, Output, Stdio},
@@ -220,4 +221,92 @@ fn a_way_that_was_not_taken_is_a_failure_that_says_why() {
          an address of this pod is reached over lo, which is never redirected\n"
     );
     assert_eq!(String::from_utf8_lossy(&output.stderr), said);
+}
+
+/// openssl's test server with a certificate of its own for 127.0.0.1.
+struct TlsServer {
+    server: std::process::Child,
+    /// Kept open: openssl writes a line for each connection.
+    _said: std::io::Lines<BufReader<std::process::ChildStdout>>,
+    certificate: String,
+    url: String,
+}
+
+impl TlsServer {
+    fn start() -> Self {
+        let file = |name: &str| {
+            let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+            path.to_str().expect("UTF-8").to_owned()
+        };
+        let (key, certificate) = (file("curl-tls.key"), file("curl-tls.pem"));
+        let openssl = |args: &[&str]| {
+            let mut command = Command::new("openssl");
+            command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+            command.spawn().unwrap_or_else(|error| {
+                panic!("openssl (Debian package openssl, scripts/setup installs it): {error}")
+            })
+        };
+        let made = openssl(&[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-keyout",
+            &key,
+            "-out",
+            &certificate,
+            "-days",
+            "2",
+            "-subj",
+            "/CN=test",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+        ])
+        .wait();
+        assert!(made.expect("openssl ends").success());
+        let mut server =
+            openssl(&["s_server", "-accept", "127.0.0.1:0", "-www", "-cert", &certificate, "-key", &key]);
+        let mut said = BufReader::new(server.stdout.take().expect("piped")).lines();
+        let ready = said.by_ref().map_while(Result::ok).find_map(|line| {
+            let address = line.strip_prefix("ACCEPT ")?;
+            Some(format!("https://{address}/"))
+        });
+        Self { server, _said: said, certificate, url: ready.expect("openssl listens") }
+    }
+}
+
+impl Drop for TlsServer {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+#[test]
+fn https_is_checked_against_the_authorities_or_not_at_all() {
+    let server = TlsServer::start();
+    let url = server.url.as_str();
+    let refused = ours(&["-sS", url]);
+    assert_eq!(refused.status.code(), Some(60));
+    let said = "curl: (60) SSL certificate problem: unable to get local issuer certificate\n";
+    assert_eq!(String::from_utf8_lossy(&refused.stderr), said);
+    for args in [&["-vk", url][..], &["-v", "--cacert", &server.certificate, url]] {
+        let output = ours(args);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert!(said.contains("* SSL connection using TLSv1.3 / TLS_AES_256_GCM_SHA384\n"), "{said}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("s_server"));
+    }
+    // The certificate is for the address, not for the name.
+    let by_name = url.replace("127.0.0.1", "localhost");
+    let output = ours(&["-sS", "-4", "--cacert", &server.certificate, &by_name]);
+    let said =
+        "curl: (60) SSL: no alternative certificate subject name matches target host name 'localhost'\n";
+    assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(60), said));
+    assert_eq!(ours(&["--cacert", "/nowhere/ca.pem", url]).status.code(), Some(77));
 }
