@@ -3,7 +3,7 @@
 
 use ldbg_testkit::Pod;
 
-use crate::{debian, lab, ldbg};
+use crate::{Said, debian, lab, ldbg};
 
 /// `nc ARGS` beside OpenBSD's in the same pod: the same exit code and words.
 /// Returns the lines that only ours has.
@@ -61,4 +61,71 @@ fn nc_goes_past_the_proxy_where_it_is_told_to() {
     let said = ldbg(lab().frontend(), &["nc", "--via", "direct", "-zv", &legacy, "8082"]);
     assert_eq!((said.code, &*said.out), (1, ""));
     assert!(said.err.contains("failed: Connection refused"), "{said:?}");
+}
+/// The `*` lines of `curl -v` that name the proxy's listener.
+fn proxy_lines(said: &Said) -> usize {
+    said.err.lines().filter(|line| line.starts_with("* ") && line.contains("127.0.0.1:4140")).count()
+}
+
+fn curl(pod: Pod<'_>, url: &str) -> Said {
+    ldbg(pod, &["curl", "-v", url])
+}
+
+#[test]
+fn curl_shows_the_exchange_and_that_the_outbound_proxy_answered() {
+    for host in [lab().backend().ip().to_string(), "backend.default.svc.cluster.local".to_owned()] {
+        let said = curl(lab().frontend(), &format!("http://{host}:8080/health"));
+        assert_eq!((said.code, &*said.out), (0, "{\"status\":\"ok\"}\n"), "{said:?}");
+        for line in ["*   Trying ", "* Connected to ", "> GET /health HTTP/1.1", "< HTTP/1.1 200 OK"] {
+            assert!(said.err.lines().any(|said| said.starts_with(line)), "no {line:?} in {said:?}");
+        }
+        assert_eq!(proxy_lines(&said), 1, "{said:?}");
+    }
+}
+
+#[test]
+fn curl_names_no_proxy_where_none_is_on_the_way() {
+    for (pod, host) in [
+        (lab().plain(), format!("{}:8080", lab().legacy().ip())),
+        (lab().plain(), "legacy:8080".to_owned()),
+        (lab().frontend(), "127.0.0.1:8080".to_owned()),
+        (lab().frontend(), format!("{}:8080", lab().frontend().ip())),
+        (lab().frontend(), format!("{}:4567", lab().backend().ip())),
+    ] {
+        let said = curl(pod, &format!("http://{host}/health"));
+        assert_eq!((said.code, proxy_lines(&said)), (0, 0), "{host}: {said:?}");
+    }
+}
+
+#[test]
+fn curl_shows_the_errors_that_the_proxy_makes() {
+    for (url, status, error) in [
+        // The first waits for an endpoint; the second knows that there is none.
+        ("http://empty/", "504 Gateway Timeout", "service in fail-fast"),
+        ("http://empty/", "503 Service Unavailable", "service unavailable"),
+        ("http://legacy:8082/", "502 Bad Gateway", "client error (Connect)"),
+    ] {
+        let said = curl(lab().frontend(), url);
+        assert_eq!(said.code, 0, "{said:?}");
+        assert!(said.err.contains(&format!("< HTTP/1.1 {status}")), "{said:?}");
+        let line = said.err.lines().find(|line| line.starts_with("< l5d-proxy-error: "));
+        assert!(line.is_some_and(|line| line.trim_end().ends_with(error)), "{said:?}");
+    }
+}
+
+#[test]
+fn curl_ends_with_the_exit_codes_of_curl() {
+    let legacy = lab().legacy().ip();
+    let backend = lab().service_ip("backend");
+    for (pod, args, code) in [
+        (lab().plain(), vec!["-s", "http://nosuch.default.svc.cluster.local/"], 6),
+        (lab().plain(), vec!["-s", &*format!("http://{legacy}:8082/")], 7),
+        (lab().plain(), vec!["-s", "-m", "1", &*format!("http://{legacy}:8081/")], 28),
+        // An undefined port of a Service, in the mesh: accepted, then reset.
+        (lab().frontend(), vec!["-s", &*format!("http://{backend}:9997/")], 56),
+    ] {
+        let args: Vec<&str> = args;
+        assert_eq!(debian(pod, "curl", &args).code, code, "Debian's curl {args:?}");
+        assert_eq!(ldbg(pod, &[&["curl"], &args[..]].concat()).code, code, "curl {args:?}");
+    }
 }
