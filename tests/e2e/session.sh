@@ -55,11 +55,13 @@ shown() {
 	say "$line"
 }
 
-# run COMMAND...: sets $out to what it printed, on both streams, and $status.
+# run COMMAND...: sets $out to what it printed, standard error first, and $status.
+# kubectl carries the two streams apart: how they mix is chance, even within a line.
 run() {
 	shown "$@"
 	status=0
-	out=$(timeout 180 "$@" 2>&1) || status=$?
+	out=$(timeout 180 "$@" 2>"$work/stderr") || status=$?
+	out=$(cat "$work/stderr" - <<<"$out")
 	[ -z "$out" ] || say "$out"
 }
 # ok COMMAND...: the same, and it must succeed.
@@ -78,7 +80,7 @@ sees() {
 }
 # sees_no REGEX
 sees_no() { ! grep -Eq -- "$1" <<<"$out" || fail "expected no line like: $1"; checks=$((checks + 1)); }
-# json FILTER: jq's filter is true of the output.
+# json FILTER: jq's filter is true of the output, which must be nothing but JSON.
 json() { jq -e "$1" >/dev/null <<<"$out" || fail "expected of the JSON: $1"; checks=$((checks + 1)); }
 # same WHAT EXPECTED SEEN
 same() { [ "$2" = "$3" ] || fail "$1: expected '$2', not '$3'"; checks=$((checks + 1)); }
@@ -111,5 +113,5 @@ untouched() {
 }
 # await FILE REGEX: waits for a line that a command in the background writes.
 await() {
-	timeout 60 grep -Eqm1 -- "$2" <(tail -n +1 -F "$1" 2>/dev/null) || fail "waited for '$2' in: $(cat "$1")"
+	timeout 60 grep -Eqm1 -- "$2" <(tail -n +1 --pid=$$ -F "$1" 2>/dev/null) || fail "waited for '$2' in: $(cat "$1")"
 }
