@@ -2,9 +2,9 @@
 
 mod agent;
 mod capture;
+mod curl;
 mod laboratory;
-mod path;
-mod redirect;
+mod nc;
 mod session;
 mod standin;
 

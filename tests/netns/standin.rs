@@ -211,12 +211,10 @@ fn a_redirected_connection_has_a_twin_socket_on_the_proxys_port() {
         .filter(|row: &Vec<_>| row.len() > 7)
         .collect();
     let service = u32::from_ne_bytes(lab().service_ip("backend").octets());
-    let own = sockets
-        .iter()
-        .find(|row| row[2] == format!("{service:08X}:1F90") && row[3] == "01")
-        .expect("the client's own socket");
-    let twin = sockets.iter().find(|row| row[1] == "0100007F:102C" && row[2] == own[1]).expect("its twin");
-    assert_eq!(twin[3], "01", "established");
+    // Other tests may be talking to that Service as well; ours is held open.
+    let own = sockets.iter().filter(|row| row[2] == format!("{service:08X}:1F90") && row[3] == "01");
+    let has_twin = |port: &str| sockets.iter().any(|row| row[1..4] == ["0100007F:102C", port, "01"]);
+    assert!(own.map(|row| row[1]).any(has_twin), "{output}");
 }
 
 fn run(mut command: Command) -> String {

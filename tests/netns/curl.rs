@@ -3,7 +3,7 @@
 
 use ldbg_testkit::Pod;
 
-use crate::{LDBG, Said, debian, lab, ldbg};
+use crate::{Said, debian, lab, ldbg};
 
 /// The one line of curl -v that is not curl's own.
 const ANSWERED: &str = "* Answered by the pod's outbound proxy 127.0.0.1:4140 (uid 2102)";
@@ -52,12 +52,18 @@ fn curl_in_a_meshed_pod_says_in_one_line_more_that_the_proxy_answered() {
 #[test]
 fn curl_says_no_more_than_ever_where_no_proxy_is_on_the_way() {
     let own = format!("http://{}:8080/health", lab().frontend().ip());
+    let skipped = format!("http://{}:4567/", lab().backend().ip());
     let legacy = lab().legacy().ip();
     let (open, closed) = (format!("http://{legacy}:8080/health"), format!("http://{legacy}:8082/"));
     let dropped = format!("http://{legacy}:8081/");
     for (pod, args) in [
-        (lab().frontend(), &[&*own][..]),
+        // Loopback, the pod's own address, a port that the rules skip.
+        (lab().frontend(), &["http://127.0.0.1:8080/health"][..]),
+        (lab().frontend(), &[&*own]),
+        (lab().frontend(), &[&*skipped]),
+        // Outside the mesh: by address and by name; closed and dropped.
         (lab().plain(), &[&*open]),
+        (lab().plain(), &["http://legacy:8080/health"]),
         (lab().plain(), &[&*closed]),
         (lab().plain(), &["--connect-timeout", "1", &dropped]),
         (lab().plain(), &["-m", "1", &dropped]),
@@ -79,23 +85,34 @@ fn curl_goes_past_the_proxy_where_it_is_told_to() {
 }
 
 #[test]
-fn without_the_capability_the_way_past_the_proxy_says_what_to_add() {
-    let legacy = lab().legacy().ip();
-    let bounded =
-        ["--bounding-set", "-setuid", LDBG, "nc", "--via", "direct", "-zv", &legacy.to_string(), "8080"];
-    let said = debian(lab().frontend(), "setpriv", &bounded);
-    let expected = format!(
-        "nc: go past the outbound proxy to {legacy}:8080: take the file-system uid 2102: CAP_SETUID is not allowed \
-         in this container: add \"SETUID\" to its securityContext.capabilities.add\n"
-    );
-    assert_eq!((said.code, said.err), (1, expected));
+fn curl_shows_the_errors_that_the_proxy_makes() {
+    for (url, status, error) in [
+        // The first waits for an endpoint; the second knows that there is none.
+        ("http://empty/", "504 Gateway Timeout", "service in fail-fast"),
+        ("http://empty/", "503 Service Unavailable", "service unavailable"),
+        ("http://legacy:8082/", "502 Bad Gateway", "client error (Connect)"),
+    ] {
+        let said = ldbg(lab().frontend(), &["curl", "-v", url]);
+        assert_eq!(said.code, 0, "{said:?}");
+        assert!(said.err.contains(&format!("< HTTP/1.1 {status}")), "{said:?}");
+        let line = said.err.lines().find(|line| line.starts_with("< l5d-proxy-error: "));
+        assert!(line.is_some_and(|line| line.trim_end().ends_with(error)), "{said:?}");
+    }
 }
 
 #[test]
-fn through_the_proxy_is_refused_where_there_is_none() {
-    let legacy = lab().legacy().ip().to_string();
-    assert_eq!(ldbg(lab().frontend(), &["nc", "--via", "proxy", "-z", &legacy, "8080"]).code, 0);
-    let said = ldbg(lab().plain(), &["nc", "--via", "proxy", "-z", &legacy, "8080"]);
-    assert_eq!(said.code, 1);
-    assert!(said.err.contains("no proxy answered"), "{said:?}");
+fn curl_ends_with_the_exit_codes_of_curl() {
+    let legacy = lab().legacy().ip();
+    let backend = lab().service_ip("backend");
+    for (pod, args, code) in [
+        (lab().plain(), vec!["-s", "http://nosuch.default.svc.cluster.local/"], 6),
+        (lab().plain(), vec!["-s", &*format!("http://{legacy}:8082/")], 7),
+        (lab().plain(), vec!["-s", "-m", "1", &*format!("http://{legacy}:8081/")], 28),
+        // An undefined port of a Service, in the mesh: accepted, then reset.
+        (lab().frontend(), vec!["-s", &*format!("http://{backend}:9997/")], 56),
+    ] {
+        let args: Vec<&str> = args;
+        assert_eq!(debian(pod, "curl", &args).code, code, "Debian's curl {args:?}");
+        assert_eq!(ldbg(pod, &[&["curl"], &args[..]].concat()).code, code, "curl {args:?}");
+    }
 }
