@@ -1,7 +1,7 @@
 //! netstat against net-tools' netstat, on sockets of this test's own.
 
 use std::{
-    net::{TcpListener, TcpStream, UdpSocket},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     process::{Command, Output},
 };
 
@@ -17,15 +17,33 @@ fn oracle(args: &[&str]) -> Output {
     })
 }
 
-/// The headings, and the lines that name one of the ports, sorted.
-fn about(output: &Output, ports: &[u16]) -> Vec<String> {
+/// A socket as netstat names it: protocol, its own end, the other end. While it is
+/// open nothing else has these three; a port alone may well be in use elsewhere, or
+/// stand in the memory (TIME_WAIT) of another test's connection.
+type Name = (&'static str, String, String);
+
+/// The headings, and the lines of these sockets, sorted.
+fn about(output: &Output, sockets: &[Name]) -> Vec<String> {
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout.clone()).expect("UTF-8");
-    let named = |line: &&str| ports.iter().any(|port| line.contains(&format!(":{port} ")));
+    let named = |line: &&str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        sockets.iter().any(|(protocol, own, other)| {
+            fields.first() == Some(protocol)
+                && fields.get(3) == Some(&&**own)
+                && fields.get(4) == Some(&&**other)
+        })
+    };
     let mut lines: Vec<String> = text.lines().take(2).map(str::to_owned).collect();
     lines.extend(text.lines().skip(2).filter(named).map(str::to_owned));
     lines[2..].sort();
     lines
+}
+
+/// net-tools writes IPv6 addresses without brackets.
+fn end(address: std::io::Result<SocketAddr>) -> String {
+    let address = address.expect("bound or connected");
+    format!("{}:{}", address.ip(), address.port())
 }
 
 #[test]
@@ -39,15 +57,19 @@ fn every_column_is_net_tools_own() {
     let client = TcpStream::connect(v4.local_addr().expect("bound")).expect("connected");
     let (server, _) = v4.accept().expect("a client");
     // Not accepted: it waits in the listener's queue.
-    let _waiting = TcpStream::connect(v6.local_addr().expect("bound")).expect("connected");
+    let waiting = TcpStream::connect(v6.local_addr().expect("bound")).expect("connected");
     client.shutdown(std::net::Shutdown::Write).expect("half closed");
-    let port = |address: std::io::Result<std::net::SocketAddr>| address.expect("bound").port();
-    let ports = [
-        port(v4.local_addr()),
-        port(v6.local_addr()),
-        port(udp.local_addr()),
-        port(udp6.local_addr()),
-        port(talking.local_addr()),
+    let (nobody, nobody6) = ("0.0.0.0:*".to_owned(), ":::*".to_owned());
+    let sockets = [
+        ("tcp", end(v4.local_addr()), nobody.clone()),
+        ("tcp6", end(v6.local_addr()), nobody6.clone()),
+        ("udp", end(udp.local_addr()), nobody),
+        ("udp6", end(udp6.local_addr()), nobody6),
+        ("udp", end(talking.local_addr()), end(talking.peer_addr())),
+        ("tcp", end(client.local_addr()), end(client.peer_addr())),
+        ("tcp", end(server.local_addr()), end(server.peer_addr())),
+        ("tcp6", end(waiting.local_addr()), end(waiting.peer_addr())),
+        ("tcp6", end(waiting.peer_addr()), end(waiting.local_addr())),
     ];
     for (args, lines) in [
         (&["-tulnp"][..], 4),
@@ -58,11 +80,10 @@ fn every_column_is_net_tools_own() {
         (&["-unp"], 1),
         (&["--udp", "--listening", "--numeric", "-W"], 2),
     ] {
-        let seen = about(&ours(args), &ports);
-        assert_eq!(seen, about(&oracle(args), &ports), "{args:?}");
+        let seen = about(&ours(args), &sockets);
+        assert_eq!(seen, about(&oracle(args), &sockets), "{args:?}");
         assert_eq!(seen.len(), 2 + lines, "{args:?}: {seen:#?}");
     }
-    drop(server);
 }
 
 #[test]

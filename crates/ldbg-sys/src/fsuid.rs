@@ -78,7 +78,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::{SocketTable, sockets};
+    use crate::{SocketState, SocketTable, sockets};
 
     #[test]
     fn a_socket_belongs_to_the_uid_or_the_missing_capability_is_named() {
@@ -91,7 +91,8 @@ mod tests {
                 assert!(permitted);
                 let address = listener.local_addr().expect("bound");
                 let listed = sockets(SocketTable::Tcp).expect("readable");
-                assert_eq!(listed.iter().find(|s| s.local == address).map(|s| s.uid), Some(2102));
+                let ours = |s: &&crate::Socket| s.local == address && s.state == SocketState::Listen;
+                assert_eq!(listed.iter().find(ours).map(|s| s.uid), Some(2102));
             }
             Err(FsuidError::Capability { uid, missing }) => {
                 assert!(!permitted);

@@ -220,8 +220,10 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
         let found = sockets(SocketTable::Tcp).expect("readable");
-        let ours = found.iter().find(|socket| socket.local == address).expect("listed");
-        assert_eq!(ours.state, SocketState::Listen);
+        let ours = found
+            .iter()
+            .find(|socket| socket.local == address && socket.state == SocketState::Listen)
+            .expect("listed");
         assert_eq!(ours.uid, nix::unistd::geteuid().as_raw());
     }
 }
