@@ -10,4 +10,5 @@ mod layers;
 mod nc;
 mod netstat;
 mod nslookup;
+mod readme;
 mod tcpdump;
