@@ -1,4 +1,4 @@
-//! Frames to packets to lines: pcap files, the pcap-filter compiler, classic BPF,
+//! Frames to packets to lines: pcap files, printing, the pcap-filter compiler, classic BPF,
 //! names of ports and protocols. Nothing here does I/O; what is read or written
 //! comes in and goes out as bytes.
 //!
@@ -16,6 +16,7 @@ pub mod bpf;
 pub mod filter;
 mod link;
 pub mod pcap;
+pub mod print;
 pub mod services;
 
 pub use link::LinkType;

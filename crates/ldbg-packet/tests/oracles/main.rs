@@ -8,5 +8,6 @@ mod filter_differential;
 mod grammar;
 mod libpcap;
 mod packets;
+mod print;
 mod random;
 mod services;
