@@ -17,7 +17,8 @@ fn the_table_of_tools_is_the_one_in_the_executable() {
         .collect();
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
     let readme = fs::read_to_string(readme).expect("README.md");
-    let table = readme.split_once("| tool | what it does |\n|---|---|\n").expect("the table of tools in README.md").1;
+    let table =
+        readme.split_once("| tool | what it does |\n|---|---|\n").expect("the table of tools in README.md").1;
     let table = table.split("\n\n").next().unwrap_or_default();
     assert_eq!(table.trim_end(), expected.trim_end(), "README.md's table of tools against `ldbg --list`");
 }

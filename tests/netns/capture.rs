@@ -251,6 +251,22 @@ fn a_count_ends_a_capture_and_one_packet_is_singular() {
 }
 
 #[test]
+fn a_line_is_printed_as_soon_as_its_packet_is_there() {
+    let pod = lab().plain();
+    let mut capture = Capture::start(ours(pod, &["-tnni", "any", "udp port 9992"]));
+    let mut lines = BufReader::new(capture.stdout()).lines();
+    for payload in ["one", "three"] {
+        shell(pod, &format!("printf {payload} > /dev/udp/224.0.0.1/9992"));
+        let line = lines.next().expect("a line").expect("text");
+        let (from, to) = line.split_once(" > ").expect("two addresses");
+        assert!(from.starts_with(&format!("eth0  Out IP {}.", pod.ip())), "{line}");
+        assert_eq!(to, format!("224.0.0.1.9992: UDP, length {}", payload.len()));
+    }
+    capture.signal(Signal::SIGINT);
+    assert!(capture.end().1.starts_with("2 packets captured\n"));
+}
+
+#[test]
 fn sigterm_ends_a_capture_as_ctrl_c_does() {
     let pod = lab().plain();
     let capture = Capture::start(ours(pod, &["-i", "any", "-w", "/tmp/none.pcap", "udp port 1"]));

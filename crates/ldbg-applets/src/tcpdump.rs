@@ -6,10 +6,11 @@ mod args;
 mod devices;
 
 use std::{
+    cell::RefCell,
     collections::HashMap,
     ffi::OsString,
     fs::File,
-    io::{self, Write},
+    io::{self, BufWriter, Write},
     net::IpAddr,
     os::fd::AsFd,
     time::Duration,
@@ -23,8 +24,10 @@ use ldbg_capture::{
 use ldbg_packet::{
     bpf::Program,
     filter::{self, FilterError, Target},
+    print::{Printer, Time},
 };
 use ldbg_probe::{Names, addresses, plain};
+use ldbg_sys::interfaces;
 
 use crate::{Applet, Ctx, Exit, Failure, hints};
 use args::{Args, Input, Listing, Stream};
@@ -115,6 +118,10 @@ fn read(ctx: &mut Ctx<'_>, args: &Args, stream: &Stream) -> Result<Exit, Failure
     let output = Output::open(args)?;
     let described = describe(link_type);
     writeln!(ctx.err, "reading from file {name}, link-type {described}, snapshot length {snaplen}")?;
+    if link_type == LinkType::LINUX_SLL2 {
+        // They are looked up here, by number, and the file may be from elsewhere.
+        writeln!(ctx.err, "Warning: interface names might be incorrect")?;
+    }
     let source = Filtered::new(source, |frame: &Frame<'_>| program.run(frame.data, frame.wire_len) != 0);
     let (_, exit) = hand_over(ctx, args, source, output, &interrupts)?;
     Ok(exit)
@@ -177,16 +184,17 @@ fn sink<'a>(
     header: FileHeader,
 ) -> Result<Box<dyn FrameSink + 'a>, SinkError> {
     Ok(match output {
-        Output::Lines => Box::new(LineSink::new(out, |frame: &Frame<'_>, out: &mut &mut dyn Write| {
-            let microseconds = frame.timestamp_ns / 1000;
-            writeln!(
-                out,
-                "{}.{:06} length {}",
-                microseconds / 1_000_000,
-                microseconds % 1_000_000,
-                frame.wire_len
-            )
-        })),
+        Output::Lines => {
+            let mut printer = printer(args, header.link_type);
+            let (mut line, each) = (String::new(), args.unbuffered);
+            Box::new(LineSink::new(BufWriter::new(out), move |frame: &Frame<'_>, out: &mut BufWriter<_>| {
+                line.clear();
+                printer.line(frame, &mut line).map_err(io::Error::other)?;
+                line.push('\n');
+                out.write_all(line.as_bytes())?;
+                if each { out.flush() } else { Ok(()) }
+            }))
+        }
         Output::Stream => {
             let stream = PcapStream::new(out, "standard output", header)?;
             if args.unbuffered { Box::new(stream.unbuffered()) } else { Box::new(stream) }
@@ -195,6 +203,16 @@ fn sink<'a>(
             let file = PcapFile::new(file, name, header)?;
             if args.unbuffered { Box::new(file.unbuffered()) } else { Box::new(file) }
         }
+    })
+}
+
+/// With the names that the interfaces have here; each is looked up once.
+fn printer(args: &Args, link_type: LinkType) -> Printer {
+    let time = if args.times { Time::Clock { utc_offset: 0 } } else { Time::Hidden };
+    let known = RefCell::new(HashMap::new());
+    Printer::new(link_type, time).with_interfaces(move |index| {
+        let find = || interfaces().ok()?.into_iter().find(|i| i.index == index).map(|i| i.name);
+        known.borrow_mut().entry(index).or_insert_with(find).clone()
     })
 }
 

@@ -25,8 +25,9 @@ usage: tcpdump [-DdlnptUv] [-i INTERFACE] [-w FILE|-] [-c COUNT] [-s SNAPLEN] [F
   -d, -dd, -ddd  print the filter's program: to read, as C, as numbers
   -y TYPE        with -d: for EN10MB, LINUX_SLL2, LINUX_SLL or RAW
 The filter is in the language of pcap-filter(7); without one everything is taken.
-Ctrl-C or SIGTERM ends a capture; the file is complete then, and at every moment
-before. Ends with 0, with 1 if a capture could not be made, read or written.
+Times are UTC. Ctrl-C or SIGTERM ends a capture; the file is complete then, and at
+every moment before. Ends with 0, with 1 if a capture could not be made, read or
+written.
 ";
 
 const EXPECTED: &str = "tcpdump --help lists the options";
