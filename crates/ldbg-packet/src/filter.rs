@@ -113,3 +113,80 @@ pub fn host_names(expression: &str) -> Result<Vec<String>, FilterError> {
     }
     Ok(names)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known() -> HashMap<String, Vec<IpAddr>> {
+        let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("an address")).collect();
+        HashMap::from([
+            ("backend".to_owned(), addresses(&["10.0.0.1", "fd00::1"])),
+            ("old".to_owned(), addresses(&["10.0.0.2"])),
+        ])
+    }
+
+    fn program(expression: &str) -> Program {
+        compile(expression, Target::ETHERNET, &known()).expect(expression)
+    }
+
+    fn refusal(expression: &str) -> FilterError {
+        compile(expression, Target::ETHERNET, &known()).expect_err(expression)
+    }
+
+    #[test]
+    fn a_name_is_any_of_its_addresses() {
+        assert_eq!(program("host backend"), program("host 10.0.0.1 or host fd00::1"));
+        assert_eq!(program("src backend or old"), program("src 10.0.0.1 or src fd00::1 or src 10.0.0.2"));
+        assert_eq!(program("ip6 host backend"), program("host fd00::1"));
+        assert_eq!(program("ip host backend"), program("ip host 10.0.0.1"));
+        assert_eq!(refusal("ip6 host old").kind(), FilterErrorKind::UnknownName);
+        assert_eq!(refusal("host nobody").kind(), FilterErrorKind::UnknownName);
+        assert_eq!(refusal("tcp host backend").kind(), FilterErrorKind::Meaning);
+    }
+
+    #[test]
+    fn the_names_to_resolve_are_those_of_hosts() {
+        let names = host_names("src a or dst b and port http or net loopback or host (a or c) and not d");
+        assert_eq!(names.expect("a filter"), ["a", "b", "c", "d"]);
+        assert!(host_names("host").is_err());
+        assert!(host_names("").expect("a filter").is_empty());
+    }
+
+    #[test]
+    fn an_error_shows_its_place() {
+        let error = refusal("tcp port foo or udp");
+        assert_eq!((error.position(), error.word(), error.word_number()), (9, "foo", 3));
+        assert_eq!(error.to_string(), r#"at word 3 "foo": unknown port "foo": give its number"#);
+        assert_eq!(error.pointer(), "tcp port foo or udp\n         ^~~");
+
+        let error = refusal("tcp port");
+        assert_eq!(error.position(), 8);
+        assert_eq!(
+            error.to_string(),
+            "syntax error at the end of the filter: expected a port number or a service name"
+        );
+        assert_eq!(refusal("tcp[13] = 2").word(), "[");
+        assert_eq!(refusal("ip and arp").to_string(), "expression rejects all packets");
+        assert_eq!(refusal("port é").word(), "é");
+    }
+
+    #[test]
+    fn an_empty_filter_takes_everything() {
+        for blank in ["", " \t\n"] {
+            assert_eq!(program(blank), Program::accept_all(262_144));
+        }
+        let short = compile("", Target::LIVE_ETHERNET.with_snaplen(96), &NoNames).expect("a filter");
+        assert_eq!(short.run(&[], 0), 96);
+    }
+
+    #[test]
+    fn what_is_too_much_is_refused_in_time() {
+        let hosts: Vec<String> = (0..2000).map(|n| format!("10.0.{}.{}", n / 256, n % 256)).collect();
+        let cases = ["(".repeat(100_000), "not ".repeat(100_000), format!("host {}", hosts.join(" or "))];
+        for expression in cases {
+            assert!(compile(&expression, Target::LIVE_COOKED, &NoNames).is_err());
+        }
+        assert!(compile(&format!("{}tcp", "not ".repeat(100_000)), Target::ETHERNET, &NoNames).is_ok());
+    }
+}
