@@ -16,7 +16,9 @@
 mod capture;
 mod dns;
 mod http;
+mod metrics;
 mod path;
+mod stamp;
 mod tcp;
 
 pub use capture::{CaptureCounts, CaptureSpec};
@@ -25,5 +27,7 @@ pub use dns::{
     UnknownRecordKind,
 };
 pub use http::{HttpObservation, HttpOutcome, HttpResponse, HttpSpec};
+pub use metrics::{MetricsDelta, MetricsObservation, Sample};
 pub use path::{Path, Via};
+pub use stamp::{NotChecked, Privilege, Stamp};
 pub use tcp::{TcpObservation, TcpOutcome, TcpSpec};
