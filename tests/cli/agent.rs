@@ -239,17 +239,20 @@ fn as_pid_1_it_reaps_orphans_and_ends_on_sigterm() {
         // (by descriptor 3: a background command's standard input is /dev/null).
         .arg("exec 3<&0; (cat <&3 >/dev/null &); exec \"$0\" \"$@\"")
         .arg(LDBG)
-        .env("LDBG_LOG", "debug")
         .stdin(Stdio::piped());
     let mut agent = Agent::spawn(agent(command, "127.0.0.1:0", &scratch.token()));
     assert!(agent.wait_for("ldbg agent").contains("pid=1"), "{}", agent.seen);
     agent.address();
     let first = children(agent.pid());
     assert_eq!(first.len(), 1, "unshare has one child, the agent");
-    assert_eq!(children(first[0]).len(), 1, "the agent has one, the orphan");
+    let orphan = children(first[0]);
+    assert_eq!(orphan.len(), 1, "the agent has one, the orphan");
 
     drop(agent.child.stdin.take());
-    agent.wait_for("reaped children=1");
+    let mut gone = Command::new("timeout");
+    // A zombie is still there for tail, too.
+    gone.args(["60", "tail", "-s", "0.01", "-f", "/dev/null", "--pid"]).arg(orphan[0].to_string());
+    assert!(gone.status().expect("timeout (package coreutils) starts").success(), "{}", agent.seen);
     assert_eq!(children(first[0]), []);
 
     kill(first[0], Signal::SIGTERM).expect("still running");
