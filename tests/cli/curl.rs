@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     process::{Command, Output, Stdio},
@@ -189,6 +189,21 @@ fn the_body_goes_to_the_file_and_a_file_that_cannot_be_made_is_named() {
     assert_eq!(output.status.code(), Some(23));
     let said = "curl: (23) Failed to write /nowhere/body: No such file or directory\n";
     assert_eq!(String::from_utf8_lossy(&output.stderr), said);
+}
+
+#[test]
+fn the_time_allowed_ends_heads_that_come_faster_than_they_are_read() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/", listener.local_addr().expect("bound"));
+    let server = std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().expect("a client");
+        let heads = "HTTP/1.1 100 Continue\r\n\r\n".repeat(500);
+        while client.write_all(heads.as_bytes()).is_ok() {}
+    });
+    let mut limited = Command::new("timeout");
+    let output = limited.args(["20", LDBG, "curl", "-m", "0.2", &url]).output().expect("timeout starts");
+    server.join().expect("no panic");
+    assert_eq!(output.status.code(), Some(28), "{output:?}");
 }
 
 #[test]

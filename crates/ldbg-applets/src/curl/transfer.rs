@@ -328,7 +328,11 @@ impl<'a> Transfer<'a> {
     async fn limit<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         match self.options.max_time {
             None => Some(future.await),
-            Some(max) => timeout(max.saturating_sub(self.start.elapsed()), future).await.ok(),
+            Some(max) => {
+                // A server may send faster than we read: what is ready never times out.
+                let left = max.saturating_sub(self.start.elapsed());
+                if left.is_zero() { None } else { timeout(left, future).await.ok() }
+            }
         }
     }
 
