@@ -32,7 +32,7 @@ const SECRETS: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "s
 pub async fn probe_http(spec: &HttpSpec, names: &Names) -> HttpObservation {
     let start = Instant::now();
     let mut observation = HttpObservation {
-        url: spec.url.clone(),
+        url: Url::without_user(&spec.url),
         outcome: HttpOutcome::NotConnected,
         connect: None,
         elapsed_us: 0,
@@ -62,7 +62,7 @@ pub async fn probe_http(spec: &HttpSpec, names: &Names) -> HttpObservation {
 
 /// The URL and the bytes to send, or why there can be none.
 fn request(spec: &HttpSpec) -> Result<(Url, Vec<u8>), String> {
-    let url = Url::parse(&spec.url).map_err(|error| format!("url {:?}: {error}", spec.url))?;
+    let url = Url::parse(&spec.url).map_err(|error| format!("url: {error}"))?;
     if !is_token(&spec.method) {
         return Err(format!("method {:?} is not one word", spec.method));
     }
@@ -217,6 +217,13 @@ mod tests {
         let mut spec = HttpSpec::new(server.url("/"));
         spec.timeout_ms = 50;
         assert_eq!(probe(&spec).await.outcome, HttpOutcome::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_password_in_the_url_is_not_observed() {
+        let seen = probe(&HttpSpec::new("http://user:secret@127.0.0.1:1/")).await;
+        assert!(matches!(seen.outcome, HttpOutcome::Error { .. }), "{seen:?}");
+        assert!(!format!("{seen:?}").contains("secret"), "{seen:?}");
     }
 
     #[tokio::test]

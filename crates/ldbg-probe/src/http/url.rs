@@ -79,6 +79,17 @@ impl Url {
         Ok(Self { https, host: host.into(), port, target: format!("{slash}{target}") })
     }
 
+    /// The text of a URL with `[redacted]` in place of a user name and a password,
+    /// which [`Url::parse`] refuses.
+    pub fn without_user(text: &str) -> String {
+        let start = text.find("://").map_or(0, |at| at + "://".len());
+        let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |at| start + at);
+        match text[start..end].rfind('@') {
+            Some(at) => format!("{}[redacted]{}", &text[..start], &text[start + at..]),
+            None => text.into(),
+        }
+    }
+
     /// What the `Host` header says: the port only where it is not the scheme's own.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
@@ -121,6 +132,18 @@ mod tests {
         assert_eq!(authority("https://a:80/"), "a:80");
         assert_eq!(authority("https://[fe80::1]:443/"), "[fe80::1]");
         assert_eq!(authority("http://[fe80::1]:81/"), "[fe80::1]:81");
+    }
+
+    #[test]
+    fn a_password_is_no_part_of_what_is_shown() {
+        for (text, shown) in [
+            ("http://u:p@a:80/x@y?z@", "http://[redacted]@a:80/x@y?z@"),
+            ("u:p@q@a", "[redacted]@a"),
+            ("http://a/x@y", "http://a/x@y"),
+            ("://@", "://[redacted]@"),
+        ] {
+            assert_eq!(Url::without_user(text), shown);
+        }
     }
 
     #[test]
