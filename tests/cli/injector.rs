@@ -76,7 +76,10 @@ fn wrong_usage_is_one_line_that_says_what_was_expected() {
         (&[][..], "injector: expected --config FILE (ldbg injector --help)\n"),
         (&["--config", "c"], "injector: expected --tls-cert FILE (ldbg injector --help)\n"),
         (&["--config", "c", "--tls-cert", "c"], "injector: expected --tls-key FILE (ldbg injector --help)\n"),
-        (&["--port", "1"], "injector: invalid option '--port'\n"),
+        (
+            &["--port", "1"],
+            "injector: invalid option '--port': expected --config FILE --tls-cert FILE --tls-key FILE [--listen ADDRESS:PORT]\n",
+        ),
         (
             &["--listen", "8443"],
             "injector: --listen expects ADDRESS:PORT, such as 0.0.0.0:8443, not \"8443\"\n",

@@ -125,6 +125,11 @@ fn wrong_usage_is_one_line_that_says_what_was_expected() {
             &["-zv", "10.0.0.1", "foo"],
             "nc: port number invalid: foo (expected 1 to 65535, a range such as 80-90, or a service's name)\n",
         ),
+        (
+            &["-zv", "10.0.0.1", "a\nb\u{1b}[31m"],
+            "nc: port number invalid: a\\nb\\u{1b}[31m (expected 1 to 65535, a range such as 80-90, or a service's \
+             name)\n",
+        ),
     ] {
         assert_eq!(seen(&ours(args)), (Some(2), String::new(), said.into()), "{args:?}");
     }

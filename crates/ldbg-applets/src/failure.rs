@@ -30,7 +30,12 @@ impl Failure {
 
     /// Wrong usage: exit 2 and one line that says what was expected.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { exit: Exit::USAGE, message: message.into() }
+        // What was typed is part of the line, and may hold the end of one.
+        let mut one_line = String::new();
+        for c in message.into().chars() {
+            if c.is_control() { one_line.extend(c.escape_default()) } else { one_line.push(c) }
+        }
+        Self { exit: Exit::USAGE, message: one_line }
     }
 
     /// Ends with `code`; the tool has already said why, in its own wording.
@@ -70,7 +75,7 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::said(Exit::READER_GONE.0),
-            _ => Self::new(1, format!("cannot write: {error}")),
+            _ => Self::new(1, format!("cannot write: {}", ldbg_probe::plain(&error))),
         }
     }
 }

@@ -90,7 +90,12 @@ fn parse(args: Vec<OsString>) -> Result<Args, Failure> {
                     ))
                 })?;
             }
-            other => return Err(other.unexpected().into()),
+            other => {
+                return Err(Failure::usage(format!(
+                    "{}: expected --config FILE --tls-cert FILE --tls-key FILE [--listen ADDRESS:PORT]",
+                    other.unexpected()
+                )));
+            }
         }
     }
     let needed = |option: &str| Failure::usage(format!("expected {option} FILE (ldbg injector --help)"));

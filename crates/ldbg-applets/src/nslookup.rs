@@ -11,7 +11,9 @@ use std::{
 };
 
 use ldbg_model::{RecordKind, Transport};
-use ldbg_probe::{Ask, Asked, NameError, Names, NoReply, Reply, addresses, ask, full_name, reverse_name};
+use ldbg_probe::{
+    Ask, Asked, NameError, Names, NoReply, Reply, addresses, ask, full_name, plain, reverse_name,
+};
 
 use crate::{Applet, Ctx, Exit, Failure, ctx::block_on};
 
@@ -399,7 +401,7 @@ fn cause(error: &NoReply) -> String {
         io::ErrorKind::AddrNotAvailable => "address not available",
         io::ErrorKind::ConnectionReset => "connection reset",
         io::ErrorKind::UnexpectedEof => "end of file",
-        _ => return error.to_string(),
+        _ => return plain(error),
     }
     .into()
 }

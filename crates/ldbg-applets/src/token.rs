@@ -4,6 +4,8 @@ use std::{ffi::OsString, io, path::PathBuf};
 
 use ldbg_agent::{TOKEN_FILE, Token};
 
+use ldbg_probe::plain;
+
 use crate::{Applet, Ctx, Exit, Failure};
 
 pub(crate) const APPLET: Applet = Applet {
@@ -36,7 +38,7 @@ fn run(ctx: &mut Ctx<'_>, args: Vec<OsString>) -> Result<Exit, Failure> {
             io::ErrorKind::PermissionDenied => "run it as the agent's uid, in the agent's container",
             _ => "start the agent again, or name its file with --token-file",
         };
-        Failure::new(1, format!("cannot read the token in {}: {error}; {next}", file.display()))
+        Failure::new(1, format!("cannot read the token in {}: {}; {next}", file.display(), plain(&error)))
     })?;
     writeln!(ctx.out, "{}", token.reveal())?;
     Ok(Exit::OK)

@@ -68,7 +68,7 @@ pub enum NoReply {
     #[error("connection refused")]
     Refused,
     /// The kernel could not send or receive.
-    #[error("{0}")]
+    #[error("{}", crate::plain(.0))]
     Io(io::Error),
     /// What came back is no DNS response.
     #[error("{0}")]
