@@ -254,6 +254,22 @@ fn a_full_device_is_said_after_what_was_read() {
 }
 
 #[test]
+fn a_file_at_its_limit_keeps_the_packets_before_that() {
+    let path = file("unlimited.pcap", &pcap(ETHERNET, &vec![vec![0; 64]; 1000]));
+    let limited = path.with_file_name("limited.pcap");
+    let mut shell = Command::new("sh");
+    // dash counts in 512 octets, bash in 1024.
+    shell
+        .args(["-c", "ulimit -f 10 && exec \"$0\" tcpdump -r \"$1\" -w \"$2\"", LDBG])
+        .args([&path, &limited]);
+    let (code, _, err) = run(shell);
+    assert_eq!(code, 1);
+    assert!(err.contains("limited.pcap: File too large; the "), "{err}");
+    let written = fs::read(&limited).expect("the file");
+    assert!(written.len() > 24 && (written.len() - 24).is_multiple_of(16 + 64), "{} octets", written.len());
+}
+
+#[test]
 fn a_reader_that_has_gone_is_no_fault_to_speak_of() {
     // More than a pipe holds.
     let path = file("many.pcap", &pcap(ETHERNET, &vec![vec![0; 64]; 10_000]));

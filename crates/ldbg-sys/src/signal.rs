@@ -44,6 +44,8 @@ impl AsFd for Cancel {
 
 /// SIGINT, SIGTERM and SIGHUP, kept from ending the process for as long as this
 /// lives; readable once one has arrived. One that is ignored (nohup) stays so.
+/// SIGXFSZ likewise: a file at its limit (`ulimit -f`) is an error of write(2),
+/// and not the end in the middle of a record.
 ///
 /// For programs of one thread: a thread started before it would still take the
 /// signals.
@@ -59,7 +61,7 @@ impl Interrupts {
     /// # Errors
     /// When the process has no file descriptor left.
     pub fn watch() -> io::Result<Self> {
-        let ours = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
+        let ours = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGXFSZ]);
         let signals = SignalFd::with_flags(&ours, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let before = ours.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         Ok(Self { signals, before })
