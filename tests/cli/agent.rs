@@ -220,6 +220,7 @@ fn as_any_uid_and_without_capabilities_it_stays_up_and_says_what_it_cannot_do() 
     let mut agent = Agent::spawn(agent(command, "127.0.0.1:0", &scratch.token()));
     let line = agent.wait_for("captures");
     assert!(line.contains("CAP_NET_RAW"), "{line}");
+    assert!(line.contains("kubectl debug --profile=netadmin"), "{line}");
     let address = agent.address();
     assert!(request(address, "/livez", None).starts_with("HTTP/1.1 200 "));
     let token = fs::read_to_string(scratch.token()).expect("a token");

@@ -133,6 +133,7 @@ fn wrong_usage_is_one_line_and_exit_2() {
         (&["a", "--timeout", "-1"], "expected seconds"),
         (&["a", "--timeout", "x"], "--timeout x: expected seconds"),
         (&["a", "@b:x"], "@b:x: expected a port"),
+        (&["a", "@127.0.0.1:0"], "@127.0.0.1:0: expected a port from 1"),
         (&["a..b"], "\"a..b\" is not a name: empty label"),
     ] {
         let (code, out, err) = dns(args);

@@ -270,6 +270,18 @@ fn a_file_at_its_limit_keeps_the_packets_before_that() {
 }
 
 #[test]
+fn where_packet_sockets_are_refused_the_way_out_is_said() {
+    // Root of a user namespace, in the network namespace of another.
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", LDBG, "tcpdump", "-i", "lo", "-c", "1"]);
+    let (code, _, err) = run(command);
+    assert_eq!(code, 1);
+    assert!(err.starts_with("tcpdump: lo: packet sockets are refused in spite of CAP_NET_RAW: "), "{err}");
+    assert!(err.contains("kubectl debug --profile=netadmin"), "{err}");
+    assert_eq!(err.lines().count(), 1, "{err}");
+}
+
+#[test]
 fn a_reader_that_has_gone_is_no_fault_to_speak_of() {
     // More than a pipe holds.
     let path = file("many.pcap", &pcap(ETHERNET, &vec![vec![0; 64]; 10_000]));

@@ -71,7 +71,8 @@ fn without_the_capability_the_way_past_the_proxy_says_what_to_add() {
     let said = debian(lab().frontend(), "setpriv", &bounded);
     let expected = format!(
         "nc: go past the outbound proxy to {legacy}:8080: take the file-system uid 2102: CAP_SETUID is not allowed \
-         in this container: add \"SETUID\" to its securityContext.capabilities.add\n"
+         in this container: add securityContext.capabilities.add: [\"SETUID\"] to it (and not \
+         allowPrivilegeEscalation: false), or use kubectl debug --profile=netadmin\n"
     );
     assert_eq!((said.code, said.err), (1, expected));
 }

@@ -176,7 +176,7 @@ fn report(Outcome { counts, result }: Outcome, out: &Outlet) {
 fn not_opened(error: &OpenError) -> ApiError {
     let status = match error {
         OpenError::Filter(_) | OpenError::NoInterface(_) | OpenError::NotUp(_) => StatusCode::BAD_REQUEST,
-        OpenError::Capability(_) => StatusCode::FORBIDDEN,
+        OpenError::Capability { .. } | OpenError::Refused { .. } => StatusCode::FORBIDDEN,
         OpenError::Interfaces(_) | OpenError::Packet { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     };
     ApiError::new(status, error.to_string())
@@ -226,7 +226,17 @@ impl hyper::body::Body for Stream {
 
 #[cfg(test)]
 mod tests {
-    use super::without_own_traffic;
+    use axum::{http::StatusCode, response::IntoResponse};
+    use ldbg_capture::OpenError;
+
+    use super::{not_opened, without_own_traffic};
+
+    #[test]
+    fn what_the_pod_forbids_is_403_and_what_was_asked_wrongly_400() {
+        let status = |error: OpenError| not_opened(&error).into_response().status();
+        assert_eq!(status(OpenError::Refused { interface: "lo".into() }), StatusCode::FORBIDDEN);
+        assert_eq!(status(OpenError::NoInterface("eth9".into())), StatusCode::BAD_REQUEST);
+    }
 
     #[test]
     fn the_endpoints_own_traffic_is_left_out_of_the_whole_filter() {

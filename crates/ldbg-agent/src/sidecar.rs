@@ -8,6 +8,8 @@ use std::{
     path::PathBuf,
 };
 
+use ldbg_model::hints;
+use ldbg_probe::plain;
 use ldbg_sys::capability::{self, Capability};
 use tokio::{
     net::TcpListener,
@@ -65,9 +67,10 @@ impl Sidecar {
             }
             Err(error) => {
                 warn!(
-                    "no control endpoint: cannot listen on {}: {error}; start the agent with --listen \
+                    "no control endpoint: cannot listen on {}: {}; start the agent with --listen \
                      127.0.0.1:PORT and a free port. The tools work all the same",
-                    self.listen
+                    self.listen,
+                    plain(&error)
                 );
                 signals.stop_signal().await;
             }
@@ -85,8 +88,9 @@ impl Sidecar {
             }
             Err(error) => {
                 warn!(
-                    "cannot leave a token in {file}: {error}; the control endpoint answers 401 to everything \
-                     that needs one. Mount an emptyDir at /run/ldbg, or start the agent with --token-file PATH"
+                    "cannot leave a token in {file}: {}; the control endpoint answers 401 to everything \
+                     that needs one. Mount an emptyDir at /run/ldbg, or start the agent with --token-file PATH",
+                    plain(&error)
                 );
                 None
             }
@@ -101,7 +105,8 @@ fn say_what_cannot_be_done() {
         (Capability::CAP_SETUID, "connections past the proxy (\"via\": \"direct\")"),
     ] {
         if let Err(missing) = capability::raise(capability) {
-            warn!("cannot do {use_}: {missing}");
+            let hint = hints::missing_capability(&missing.capability.to_string(), missing.bounded);
+            warn!("cannot do {use_}: {missing}: {hint}");
         }
     }
 }

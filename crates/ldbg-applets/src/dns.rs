@@ -4,10 +4,11 @@ use std::{
     ffi::OsString,
     fmt::Write,
     net::{IpAddr, SocketAddr},
+    num::NonZeroU16,
     time::Duration,
 };
 
-use ldbg_model::{DnsObservation, DnsOutcome, DnsSpec, DnsTry, DnsTryOutcome, RecordKind, Transport};
+use ldbg_model::{DnsObservation, DnsOutcome, DnsSpec, DnsTry, DnsTryOutcome, RecordKind, Transport, hints};
 use ldbg_probe::{Names, addresses, full_name, probe_dns};
 use lexopt::{Arg, Parser};
 
@@ -134,20 +135,16 @@ fn milliseconds(text: &std::ffi::OsStr) -> Result<u64, Failure> {
 
 /// `10.96.0.10`, `10.96.0.10:53`, `[::1]:53`, `kube-dns.kube-system:53`.
 async fn server_address(text: &str, names: &Names) -> Result<SocketAddr, Failure> {
-    if let Ok(address) = text.parse() {
-        return Ok(address);
+    let bad_port = || Failure::usage(format!("@{text}: expected a port from 1 to 65535 behind the colon"));
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return if address.port() > 0 { Ok(address) } else { Err(bad_port()) };
     }
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Ok((ip, DNS_PORT).into());
     }
     let (host, port) = match text.rsplit_once(':') {
         None => (text, DNS_PORT),
-        Some((host, port)) => {
-            let port = port.parse().map_err(|_| {
-                Failure::usage(format!("@{text}: expected a port from 0 to 65535 behind the colon"))
-            })?;
-            (host, port)
-        }
+        Some((host, port)) => (host, port.parse::<NonZeroU16>().map_err(|_| bad_port())?.get()),
     };
     let found = addresses(host, names, names.timeout()).await.found;
     let ip = found
@@ -251,10 +248,7 @@ fn silence(seen: &DnsObservation) -> String {
 
 /// Where to look next, if the outcome alone says so.
 fn hint(seen: &DnsObservation) -> Option<&'static str> {
-    (seen.outcome == DnsOutcome::NoServer).then_some(
-        "UDP never goes through the Linkerd proxy: look at the DNS server's pods, its\n\
-         Service and the network policies for port 53.",
-    )
+    (seen.outcome == DnsOutcome::NoServer).then_some(hints::NO_DNS_SERVER)
 }
 
 fn answering_try(seen: &DnsObservation) -> Option<&DnsTry> {

@@ -10,7 +10,6 @@ mod ctx;
 mod curl;
 mod dns;
 mod failure;
-mod hints;
 mod injector;
 mod nc;
 mod netstat;

@@ -29,7 +29,7 @@ use ldbg_packet::{
 use ldbg_probe::{Names, addresses, plain};
 use ldbg_sys::interfaces;
 
-use crate::{Applet, Ctx, Exit, Failure, hints};
+use crate::{Applet, Ctx, Exit, Failure};
 use args::{Args, Input, Listing, Stream};
 
 pub(crate) const APPLET: Applet = Applet {
@@ -288,7 +288,6 @@ fn failed(what: &str, why: impl std::fmt::Display) -> Failure {
 
 fn not_opened(error: OpenError) -> Failure {
     match error {
-        OpenError::Capability(missing) => Failure::new(1, hints::missing_capability(&missing)),
         OpenError::Filter(error) => bad_filter(error),
         error => Failure::new(1, error.to_string()),
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use ldbg_model::hints;
 use ldbg_packet::{filter::FilterError, pcap::PcapFault};
 use ldbg_sys::{PacketError, capability::Missing};
 
@@ -23,12 +24,25 @@ fn kept_packets(kept: u64) -> String {
     }
 }
 
+fn advice(missing: &Missing) -> String {
+    hints::missing_capability(&missing.capability.to_string(), missing.bounded)
+}
+
 /// Why a live capture does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// `CAP_NET_RAW` cannot be made effective.
-    #[error("{0}")]
-    Capability(Missing),
+    #[error("{missing}: {}", advice(.missing))]
+    Capability {
+        /// Why not.
+        missing: Missing,
+    },
+    /// It is effective, and the kernel refuses all the same.
+    #[error("{interface}: packet sockets are refused in spite of CAP_NET_RAW: {}", hints::NO_PACKET_SOCKET)]
+    Refused {
+        /// As asked.
+        interface: String,
+    },
     /// The filter, said with the word that is wrong.
     #[error(transparent)]
     Filter(#[from] FilterError),

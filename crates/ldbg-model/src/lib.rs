@@ -2,6 +2,8 @@
 //! seen (an *observation*). The same types are the JSON of `--json` and of the
 //! agent's control endpoint, so the two cannot disagree.
 //!
+//! Beside the data there are [`hints`]: what to change when something is missing.
+//!
 //! Nothing here does I/O. Unknown fields in a spec are refused; durations are
 //! whole milliseconds in specs and microseconds in observations, as the field
 //! names say.
@@ -15,6 +17,7 @@
 
 mod capture;
 mod dns;
+pub mod hints;
 mod http;
 mod metrics;
 mod path;

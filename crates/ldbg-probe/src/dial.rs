@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ldbg_model::{Path, Via};
+use ldbg_model::{Path, Via, hints};
 use ldbg_sys::FsuidError;
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
@@ -62,7 +62,7 @@ pub enum DialError {
         after: Duration,
     },
     /// The way past the proxy needs the proxy's uid on the socket.
-    #[error("go past the outbound proxy to {address}: {error}")]
+    #[error("go past the outbound proxy to {address}: {error}{}", advice(.error))]
     NoUid {
         /// What was dialled.
         address: SocketAddr,
@@ -103,6 +103,17 @@ pub fn plain(error: &io::Error) -> String {
     match (error.raw_os_error(), text.rfind(" (os error ")) {
         (Some(_), Some(end)) => text[..end].to_owned(),
         _ => text,
+    }
+}
+
+/// What to change, where something can be changed.
+fn advice(error: &FsuidError) -> String {
+    match error {
+        FsuidError::Capability { missing, .. } => {
+            let capability = missing.capability.to_string();
+            format!(": {}", hints::missing_capability(&capability, missing.bounded))
+        }
+        FsuidError::Kept { .. } => String::new(),
     }
 }
 

@@ -20,20 +20,10 @@ pub struct Missing {
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { capability, bounded } = self;
-        let name = capability.to_string();
-        let short = name.trim_start_matches("CAP_");
         if *bounded {
-            write!(
-                f,
-                "{name} is allowed in this container but not granted to this process: \
-                 run it as uid 0, or without allowPrivilegeEscalation: false"
-            )
+            write!(f, "{capability} is allowed in this container and not granted to this process")
         } else {
-            write!(
-                f,
-                "{name} is not allowed in this container: \
-                 add \"{short}\" to its securityContext.capabilities.add"
-            )
+            write!(f, "{capability} is not allowed in this container")
         }
     }
 }

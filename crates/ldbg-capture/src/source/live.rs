@@ -141,10 +141,12 @@ impl LiveCapture {
             blocks: BLOCKS,
             retire,
         };
-        let raised = capability::raise(Capability::CAP_NET_RAW).map_err(OpenError::Capability)?;
+        let raised = capability::raise(Capability::CAP_NET_RAW)
+            .map_err(|missing| OpenError::Capability { missing })?;
         let ring = PacketRing::open(&ring_spec, &program).map_err(|error| match error {
             PacketError::NotUp => OpenError::NotUp(name.into()),
             PacketError::Gone => OpenError::NoInterface(name.into()),
+            PacketError::NotPermitted => OpenError::Refused { interface: name.into() },
             error => OpenError::Packet { interface: name.into(), error },
         })?;
         drop(raised);
