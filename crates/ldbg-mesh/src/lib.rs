@@ -10,4 +10,13 @@
 //! assert_eq!(page.samples[0].value, 3.0);
 //! ```
 
+mod admin;
+mod environment;
+mod find;
 pub mod metrics;
+mod vitals;
+
+pub use admin::{Admin, AdminError};
+pub use environment::environment;
+pub use find::{Proxy, find, findings, listeners};
+pub use vitals::vitals;

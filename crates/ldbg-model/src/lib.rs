@@ -21,6 +21,7 @@ pub mod hints;
 mod http;
 mod metrics;
 mod path;
+mod proxy;
 mod stamp;
 mod tcp;
 
@@ -32,5 +33,9 @@ pub use dns::{
 pub use http::{HttpObservation, HttpOutcome, HttpResponse, HttpSpec};
 pub use metrics::{MetricsDelta, MetricsObservation, Sample};
 pub use path::{Path, Via};
+pub use proxy::{
+    CertificateLife, ControlClient, ControlState, Controller, Listener, ProxyEnvironment, ProxyFinding,
+    ProxyObservation, ProxyState, ProxyVitals, Seen,
+};
 pub use stamp::{NotChecked, Privilege, Stamp};
 pub use tcp::{TcpObservation, TcpOutcome, TcpSpec};
