@@ -15,7 +15,7 @@ pub struct SocketHolder {
     /// Its process id in our own PID namespace.
     pub pid: u32,
     /// The first word of its command line, a path without its directories; what
-    /// is not UTF-8 is replaced.
+    /// is not UTF-8 is replaced, control characters by `?`.
     pub program: String,
 }
 
@@ -97,7 +97,8 @@ fn program_name(line: &[u8]) -> String {
         [b'/', ..] => word.rsplit(|&byte| byte == b'/').next().unwrap_or_default(),
         _ => word,
     };
-    OsStr::from_bytes(name).to_string_lossy().into_owned()
+    // It may be anybody's process, and this is read on a terminal.
+    OsStr::from_bytes(name).to_string_lossy().replace(char::is_control, "?")
 }
 
 #[cfg(test)]
@@ -123,6 +124,7 @@ mod tests {
             "nginx: master process /usr/sbin/nginx"
         );
         assert_eq!(program_name(b""), "");
+        assert_eq!(program_name(b"app\x1b[2J\n\xff\0"), "app?[2J?\u{fffd}");
     }
 
     #[test]
