@@ -64,6 +64,20 @@ fn nc_goes_past_the_proxy_where_it_is_told_to() {
 }
 
 #[test]
+fn the_way_past_the_proxy_is_open_where_the_proxy_is_down() {
+    // A redirect to a port on which nobody listens, in a network namespace of its own.
+    let script = "ip link set lo up
+        iptables -t nat -A OUTPUT -p tcp -d 127.9.9.9 -m owner ! --uid-owner 2102 -j REDIRECT --to-ports 4140
+        nc -lv 127.9.9.9 8080 2>&1 >/dev/null | { read -r listening
+            \"$0\" nc -zv 127.9.9.9 8080
+            exec \"$0\" nc --via direct -zv 127.9.9.9 8080; }";
+    let said = debian(lab().plain(), "unshare", &["--net", "sh", "-c", script, LDBG]);
+    let expected = "nc: connect to 127.9.9.9 port 8080 (tcp) failed: Connection refused\n\
+                    Connection to 127.9.9.9 8080 port [tcp/http-alt] succeeded!\n";
+    assert_eq!((said.code, said.err.as_str()), (0, expected));
+}
+
+#[test]
 fn without_the_capability_the_way_past_the_proxy_says_what_to_add() {
     let legacy = lab().legacy().ip();
     let bounded =

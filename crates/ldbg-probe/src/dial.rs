@@ -18,6 +18,9 @@ use tokio::{
 
 use crate::path;
 
+/// The proxy's uid unless Linkerd was installed with another (`proxy.uid`).
+const PROXY_UID: u32 = 2102;
+
 /// Connects the way it was asked to, or says why that cannot be.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Dialer {
@@ -139,25 +142,40 @@ impl Dialer {
     ///
     /// [`Via::Direct`] first connects as [`Via::Auto`] does, since only a
     /// connection that a proxy answered tells whose uid passes the rules; then it
-    /// connects under that uid and makes sure that nobody answered in between.
+    /// connects under that uid and makes sure that nobody answered in between. A
+    /// refusal may be that of a redirect to a proxy that is down: then Linkerd's
+    /// own uid is tried, as far as the process may.
     ///
     /// # Errors
     /// Where there is no connection, or it did not go the way asked for.
     pub async fn dial(&self, address: SocketAddr) -> Result<Dialed, DialError> {
-        let first = self.connect(address, None).await?;
+        let first = match self.connect(address, None).await {
+            Err(error) if self.via == Via::Direct && error.is_refused() => {
+                return match self.connect_past(address, PROXY_UID).await {
+                    Err(DialError::NoUid { .. }) => Err(error),
+                    second => second,
+                };
+            }
+            first => first?,
+        };
         match (self.via, &first.path) {
             (Via::Auto, _)
             | (Via::Proxy, Path::OutboundProxy { .. })
             | (Via::Direct, Path::Direct | Path::Loopback) => Ok(first),
             (Via::Direct, &Path::OutboundProxy { uid, .. }) => {
                 drop(first);
-                let second = self.connect(address, Some(uid)).await?;
-                match second.path {
-                    Path::Direct | Path::Loopback => Ok(second),
-                    path => Err(DialError::OtherWay { address, via: self.via, path }),
-                }
+                self.connect_past(address, uid).await
             }
             (via, _) => Err(DialError::OtherWay { address, via, path: first.path }),
+        }
+    }
+
+    /// Connects under the proxy's uid, and makes sure that it did go past the proxy.
+    async fn connect_past(&self, address: SocketAddr, uid: u32) -> Result<Dialed, DialError> {
+        let dialed = self.connect(address, Some(uid)).await?;
+        match dialed.path {
+            Path::Direct | Path::Loopback => Ok(dialed),
+            path => Err(DialError::OtherWay { address, via: self.via, path }),
         }
     }
 
