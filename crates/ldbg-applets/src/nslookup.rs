@@ -27,6 +27,7 @@ pub(crate) const APPLET: Applet = Applet {
 
 const USAGE: &str = "\
 usage: nslookup [-OPTION...] NAME|ADDRESS [SERVER]
+
   -type=TYPE      A AAAA ANY CNAME MX NS PTR SOA SRV TXT (also -query=, -q=);
                   without it A, then AAAA
   -port=N         the server's port, 53 by default
@@ -36,6 +37,7 @@ usage: nslookup [-OPTION...] NAME|ADDRESS [SERVER]
   -domain=NAME    search this domain alone
   -[no]recurse    whether the server is to ask others
   -[no]vc         TCP instead of UDP
+
 Ends with 0 if the name was found, with 1 if it was not.
 ";
 

@@ -10,6 +10,7 @@ use crate::Failure;
 pub(super) const USAGE: &str = "\
 usage: tcpdump [-DdlnptUv] [-i INTERFACE] [-w FILE|-] [-c COUNT] [-s SNAPLEN] [FILTER...]
        tcpdump -r FILE|- [-w FILE|-] [-c COUNT] [FILTER...]
+
   -i INTERFACE   a name, a number of -D, or any; by default the first that is up
   -D             list the interfaces
   -w FILE        write a pcap file instead of lines; - is standard output
@@ -24,7 +25,10 @@ usage: tcpdump [-DdlnptUv] [-i INTERFACE] [-w FILE|-] [-c COUNT] [-s SNAPLEN] [F
   -n, -v         accepted: addresses and ports are always numbers, lines are short
   -d, -dd, -ddd  print the filter's program: to read, as C, as numbers
   -y TYPE        with -d: for EN10MB, LINUX_SLL2, LINUX_SLL or RAW
-The filter is in the language of pcap-filter(7); without one everything is taken.
+
+FILTER: host, net, port, portrange, proto, src, dst, protocol words, and, or, not and
+parentheses, as in pcap-filter(7); its other words are refused. Without one
+everything is taken.
 Times are UTC. Ctrl-C or SIGTERM ends a capture; the file is complete then, and at
 every moment before. Ends with 0, with 1 if a capture could not be made, read or
 written.
