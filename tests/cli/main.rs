@@ -7,6 +7,7 @@ mod dns;
 mod executable;
 mod injector;
 mod layers;
+mod mesh;
 mod nc;
 mod netstat;
 mod nslookup;

@@ -4,6 +4,7 @@ mod agent;
 mod capture;
 mod curl;
 mod laboratory;
+mod mesh;
 mod nc;
 mod session;
 mod standin;

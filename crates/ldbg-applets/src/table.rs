@@ -6,7 +6,9 @@ use std::{
     path::Path,
 };
 
-use crate::{Ctx, Exit, Failure, agent, curl, dns, injector, nc, netstat, nslookup, tcpdump, token};
+use crate::{
+    Ctx, Exit, Failure, agent, curl, dns, injector, mesh, nc, netstat, nslookup, path, proxy, tcpdump, token,
+};
 
 /// One tool.
 pub struct Applet {
@@ -29,9 +31,12 @@ pub const APPLETS: &[Applet] = &[
     curl::APPLET,
     dns::APPLET,
     injector::APPLET,
+    mesh::APPLET,
     nc::APPLET,
     netstat::APPLET,
     nslookup::APPLET,
+    path::APPLET,
+    proxy::APPLET,
     tcpdump::APPLET,
     token::APPLET,
 ];

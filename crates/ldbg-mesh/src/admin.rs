@@ -153,14 +153,24 @@ impl Admin {
     /// # Errors
     /// See [`AdminError`].
     pub async fn metrics(&self, wanted: impl Fn(&str) -> bool) -> Result<MetricsObservation, AdminError> {
-        let answer = self.exchange("GET", "/metrics", "").await?.successful()?;
-        let page = metrics::parse_only(&answer.body, wanted);
+        let (text, cut) = self.metrics_page().await?;
+        let page = metrics::parse_only(&text.value, wanted);
         Ok(MetricsObservation {
-            stamp: answer.stamp(),
+            stamp: text.stamp,
             samples: page.samples,
             malformed_lines: page.malformed_lines,
-            cut: page.cut || answer.cut,
+            cut: page.cut || cut,
         })
+    }
+
+    /// The proxy's metrics as it writes them, and whether they were cut.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn metrics_page(&self) -> Result<(Seen<String>, bool), AdminError> {
+        let answer = self.exchange("GET", "/metrics", "").await?.successful()?;
+        let stamp = answer.stamp();
+        Ok((Seen { value: answer.body, stamp }, answer.cut))
     }
 
     /// The log level, exactly as the proxy gives it.

@@ -113,7 +113,7 @@ async fn look_closer(admin: &Admin, observation: &mut ProxyObservation) {
         .map(|metrics| Seen { value: vitals(&metrics.samples), stamp: metrics.stamp });
     if let Some(vitals) = &observation.vitals {
         let mut missing = |what: &str| {
-            let because = "the proxy's metrics do not have it".to_owned();
+            let because = "the proxy's metrics have none".to_owned();
             not_checked.push(NotChecked { what: what.into(), because });
         };
         if vitals.value.certificate.is_none() {

@@ -14,9 +14,11 @@ mod admin;
 mod environment;
 mod find;
 pub mod metrics;
+mod path;
 mod vitals;
 
 pub use admin::{Admin, AdminError};
 pub use environment::environment;
 pub use find::{Proxy, find, findings, listeners};
+pub use path::trace;
 pub use vitals::vitals;

@@ -32,7 +32,7 @@ pub use dns::{
 };
 pub use http::{HttpObservation, HttpOutcome, HttpResponse, HttpSpec};
 pub use metrics::{MetricsDelta, MetricsObservation, Sample};
-pub use path::{Path, Via};
+pub use path::{Path, PathObservation, PathVerdict, Via};
 pub use proxy::{
     CertificateLife, ControlClient, ControlState, Controller, Listener, ProxyEnvironment, ProxyFinding,
     ProxyObservation, ProxyState, ProxyVitals, Seen,

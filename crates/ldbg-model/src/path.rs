@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::{DnsObservation, NotChecked, Stamp, TcpObservation};
+
 /// Which way a probe is asked to take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -41,4 +43,57 @@ pub enum Path {
         /// What was missing.
         reason: String,
     },
+}
+
+/// Which way packets to a target go, and why that way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "kebab-case")]
+pub enum PathVerdict {
+    /// Through this pod's outbound proxy: it accepted our connection.
+    ThroughProxy {
+        /// Where it did.
+        listener: SocketAddr,
+        /// Its uid.
+        uid: u32,
+    },
+    /// Over `lo`, which is never redirected: loopback, or the pod's own address.
+    Loopback,
+    /// Past the proxy, which runs and does take connections to another target:
+    /// this target is among the exceptions.
+    Skipped,
+    /// Past the proxy, which runs and takes connections to none of two targets.
+    NotRedirected,
+    /// Past the proxy, which runs; whether it takes any connection is not known.
+    PastProxy,
+    /// Straight to the target; no proxy runs in this pod.
+    NoProxy,
+    /// Nowhere: two targets refuse at once, and no proxy runs to take what is
+    /// redirected to it.
+    ProxyDead,
+    /// Could not be told.
+    Unknown {
+        /// What was missing.
+        reason: String,
+    },
+}
+
+/// What was done to find out a target's path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathObservation {
+    /// Name or address, as asked.
+    pub host: String,
+    /// Port, as asked.
+    pub port: u16,
+    /// What came out.
+    pub verdict: PathVerdict,
+    /// How the path was proved.
+    pub stamp: Stamp,
+    /// The look-up, where `host` is a name.
+    pub dns: Option<DnsObservation>,
+    /// The connection to the target's first address.
+    pub connect: Option<TcpObservation>,
+    /// The connection to another target, made where the first was not enough.
+    pub comparison: Option<TcpObservation>,
+    /// What could not be seen.
+    pub not_checked: Vec<NotChecked>,
 }
