@@ -2,6 +2,7 @@
 
 mod agent;
 mod capture;
+mod cert;
 mod curl;
 mod laboratory;
 mod mesh;

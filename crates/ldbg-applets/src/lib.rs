@@ -6,6 +6,7 @@
 //! is a [`Failure`], turned into a line and an exit code in `failure.rs` alone.
 
 mod agent;
+mod cert;
 mod ctx;
 mod curl;
 mod dns;

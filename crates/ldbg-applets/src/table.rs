@@ -7,7 +7,8 @@ use std::{
 };
 
 use crate::{
-    Ctx, Exit, Failure, agent, curl, dns, injector, mesh, nc, netstat, nslookup, path, proxy, tcpdump, token,
+    Ctx, Exit, Failure, agent, cert, curl, dns, injector, mesh, nc, netstat, nslookup, path, proxy, tcpdump,
+    token,
 };
 
 /// One tool.
@@ -28,6 +29,7 @@ pub struct Applet {
 /// Every tool, sorted by name.
 pub const APPLETS: &[Applet] = &[
     agent::APPLET,
+    cert::APPLET,
     curl::APPLET,
     dns::APPLET,
     injector::APPLET,

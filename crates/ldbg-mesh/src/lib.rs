@@ -11,10 +11,12 @@
 //! ```
 
 mod admin;
+pub mod certificate;
 mod environment;
 mod find;
 pub mod metrics;
 mod path;
+mod tls;
 mod vitals;
 
 pub use admin::{Admin, AdminError};

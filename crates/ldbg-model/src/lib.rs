@@ -16,6 +16,7 @@
 //! ```
 
 mod capture;
+mod certificate;
 mod dns;
 pub mod hints;
 mod http;
@@ -26,6 +27,9 @@ mod stamp;
 mod tcp;
 
 pub use capture::{CaptureCounts, CaptureSpec};
+pub use certificate::{
+    Certificate, CertificateFault, CertificateObservation, CertificateOutcome, CertificateSpec, TrustAnchors,
+};
 pub use dns::{
     DnsObservation, DnsOutcome, DnsRecord, DnsSpec, DnsTry, DnsTryOutcome, RecordKind, Transport,
     UnknownRecordKind,

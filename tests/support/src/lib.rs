@@ -16,8 +16,10 @@ mod app;
 mod dns_server;
 mod http_server;
 mod lab;
+mod mesh_tls;
 mod standin;
 
 pub use dns_server::{DnsServer, Zone, ZoneError};
 pub use http_server::{Answer, HttpServer};
 pub use lab::{Cluster, Lab, Pod, PodSpec, PortSpec, ServiceSpec, become_program};
+pub use mesh_tls::{Authority, Identified, TlsPeer};
