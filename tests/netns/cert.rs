@@ -105,6 +105,15 @@ fn without_the_capability_nothing_is_asked_through_the_proxy_instead() {
 }
 
 #[test]
+fn a_dropped_port_is_no_handshake_that_was_slow() {
+    let peer = format!("{}:4143", lab().pod("walled").ip());
+    let said = ldbg(lab().frontend(), &["cert", &peer, "--identity", IDENTITY, "--timeout", "0.2"]);
+    assert_eq!((said.code, said.err.as_str()), (3, ""));
+    let verdict = said.out.lines().next().unwrap_or_default();
+    assert_eq!(verdict, format!("{peer} could not be asked: connect to {peer}: no answer within 200 ms"));
+}
+
+#[test]
 fn a_port_in_plain_text_could_not_be_checked() {
     // The stand-in has no certificate, as a proxy that waits for its first one.
     let own = ldbg(lab().frontend(), &["cert"]);

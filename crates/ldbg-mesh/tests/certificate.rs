@@ -138,6 +138,15 @@ fn bytes_that_are_no_certificate_are_said_to_be_none_wherever_they_end() {
     }
 }
 
+#[test]
+fn a_name_in_a_certificate_cannot_write_on_the_terminal() {
+    let read = certificate(&Authority::new("root\x1b[2J\r\nhealthy").der()).expect("a root");
+    assert_eq!(
+        (read.subject.as_str(), read.issuer.as_str()),
+        ("CN=root?[2J??healthy", "CN=root?[2J??healthy")
+    );
+}
+
 fn recording(name: &str) -> String {
     let path = format!("{}/../../tests/fixtures/recordings/{name}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))

@@ -8,7 +8,8 @@ use x509_parser::{
     x509::X509Name,
 };
 
-/// Reads a certificate's fields from its DER bytes.
+/// Reads a certificate's fields from its DER bytes. A control character in a name
+/// becomes `?`.
 ///
 /// # Errors
 /// The parser's reason, where the bytes are no certificate.
@@ -18,8 +19,8 @@ pub fn certificate(der: &[u8]) -> Result<Certificate, String> {
         return Err(format!("{} bytes behind its end", rest.len()));
     }
     let mut read = Certificate {
-        subject: parsed.subject().to_string(),
-        issuer: parsed.issuer().to_string(),
+        subject: plain(&parsed.subject().to_string()),
+        issuer: plain(&parsed.issuer().to_string()),
         names: Vec::new(),
         serial: colons(parsed.raw_serial(), false),
         not_before_unix_s: parsed.validity().not_before.timestamp(),
@@ -47,16 +48,21 @@ pub fn certificate(der: &[u8]) -> Result<Certificate, String> {
 /// cannot be parsed.
 pub(super) fn distinguished_name(der: &[u8]) -> String {
     match X509Name::from_der(der) {
-        Ok((_, name)) => name.to_string(),
+        Ok((_, name)) => plain(&name.to_string()),
         Err(_) => colons(der, true),
     }
 }
 
 fn name(name: &GeneralName<'_>) -> Option<String> {
     match name {
-        GeneralName::DNSName(name) | GeneralName::URI(name) => Some((*name).to_owned()),
+        GeneralName::DNSName(name) | GeneralName::URI(name) => Some(plain(name)),
         _ => None,
     }
+}
+
+/// A peer writes into its certificate what it likes, and this is read on a terminal.
+fn plain(text: &str) -> String {
+    text.replace(char::is_control, "?")
 }
 
 fn colons(bytes: &[u8], capital: bool) -> String {
