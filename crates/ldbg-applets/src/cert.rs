@@ -319,6 +319,8 @@ fn unix_s(time: SystemTime) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use ldbg_model::CertificateFault;
+
     use super::*;
 
     fn parsed(args: &[&str]) -> Result<Args, String> {
@@ -353,6 +355,35 @@ mod tests {
         ] {
             let error = parsed(args).expect_err("refused");
             assert!(error.contains(expected) && !error.contains('\n'), "{args:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_fault_outweighs_what_could_not_be_checked_and_that_outweighs_health() {
+        let seen = |faults, leads_to_anchor| {
+            let mut seen = without_address("target".into(), "a.b".into(), "host");
+            seen.outcome = CertificateOutcome::Shown {
+                chain: Vec::new(),
+                faults,
+                leads_to_anchor,
+                accepts_clients_of: Vec::new(),
+                alpn: None,
+            };
+            seen
+        };
+        let healthy = seen(Vec::new(), Some(true));
+        let faulty = seen(vec![CertificateFault::BadSignature], None);
+        let unchecked = seen(Vec::new(), None);
+        let unreached = without_address("target".into(), "a.b".into(), "host");
+        for (all, code) in [
+            (vec![&healthy, &healthy], 0),
+            (vec![&healthy, &faulty, &unchecked], 1),
+            (vec![&healthy, &unchecked], 3),
+            (vec![&healthy, &unreached], 3),
+            (vec![], 3),
+        ] {
+            let all: Vec<CertificateObservation> = all.into_iter().cloned().collect();
+            assert_eq!(exit(&all), Exit(code));
         }
     }
 }

@@ -208,7 +208,101 @@ fn line(text: &mut String, arguments: Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use ldbg_model::{Stamp, TrustAnchors};
+
     use super::*;
+
+    fn shown(not_after_unix_s: i64) -> CertificateObservation {
+        let stamp =
+            |source: &str| Stamp { source: source.into(), at_unix_ms: 0, privilege: Privilege::SetUid };
+        let certificate = |subject: &str, issuer: &str, not_after_unix_s| Certificate {
+            subject: subject.into(),
+            issuer: issuer.into(),
+            names: Vec::new(),
+            serial: "51".into(),
+            not_before_unix_s: 1_795_353_401,
+            not_after_unix_s,
+            sha256: "5B:D6".into(),
+            subject_key_id: None,
+            authority_key_id: None,
+        };
+        let mut own = certificate("CN=a.b", "CN=issuer", not_after_unix_s);
+        own.names.push("a.b".into());
+        CertificateObservation {
+            stamp: stamp("TLS 1.3 handshake"),
+            target: "10.0.0.1:4143".into(),
+            address: Some(([10, 0, 0, 1], 4143).into()),
+            identity: "a.b".into(),
+            outcome: CertificateOutcome::Shown {
+                chain: vec![own],
+                faults: Vec::new(),
+                leads_to_anchor: Some(true),
+                accepts_clients_of: vec!["CN=root".into()],
+                alpn: Some("transport.l5d.io/v1".into()),
+            },
+            anchors: Some(TrustAnchors {
+                stamp: stamp("GET 127.0.0.1:4191/env.json"),
+                certificates: vec![certificate("CN=root", "CN=root", 2_110_712_075)],
+            }),
+            path: Path::Direct,
+            not_checked: Vec::new(),
+            elapsed_us: 1,
+        }
+    }
+
+    #[test]
+    fn an_accepted_chain_is_said_to_be_so_first_and_shown_after() {
+        assert_eq!(
+            render(&shown(1_795_439_841), 1_795_354_200),
+            "\
+10.0.0.1:4143 shows a certificate of a.b that this pod's proxy accepts; 23 h 47 min left
+chain
+  0  CN=a.b
+     names    a.b
+     issuer   CN=issuer
+     valid    2026-11-22 13:16:41 UTC to 2026-11-23 13:17:21 UTC, 23 h 47 min left
+     serial   51
+     sha256   5B:D6
+accepts clients signed by CN=root
+protocol transport.l5d.io/v1
+trust anchors of this pod, from GET 127.0.0.1:4191/env.json
+  CN=root, 3649 days left
+     sha256   5B:D6
+way: past this pod's proxy, under its uid (CAP_SETUID)
+"
+        );
+    }
+
+    #[test]
+    fn each_fault_has_its_reason_in_the_verdict() {
+        for (fault, reason) in [
+            (
+                CertificateFault::Expired { subject: "CN=a.b".into(), not_after_unix_s: 60 },
+                "CN=a.b expired 40 s ago, at 1970-01-01 00:01:00 UTC",
+            ),
+            (
+                CertificateFault::NotYetValid { subject: "CN=a.b".into(), not_before_unix_s: 130 },
+                "CN=a.b is not valid before 1970-01-01 00:02:10 UTC, in 30 s by this node's clock",
+            ),
+            (
+                CertificateFault::SameSubjectOtherKey { issuer: "CN=root".into() },
+                "it is signed by a CN=root with another key than the one that this pod trusts",
+            ),
+            (
+                CertificateFault::WrongName { expected: "a.b".into(), names: vec!["c.d".into()] },
+                "it is of c.d, not of a.b",
+            ),
+        ] {
+            let mut seen = shown(1000);
+            if let CertificateOutcome::Shown { faults, .. } = &mut seen.outcome {
+                faults.push(fault);
+            }
+            let text = render(&seen, 100);
+            let verdict =
+                format!("10.0.0.1:4143 shows a certificate that this pod's proxy refuses: {reason}\n  ");
+            assert!(text.starts_with(&verdict), "{text}");
+        }
+    }
 
     #[test]
     fn seconds_become_dates_and_spans() {
