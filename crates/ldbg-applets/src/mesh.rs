@@ -236,7 +236,8 @@ fn section(text: &mut String, source: &str, rows: &[(&str, String)]) {
     let mut before = "";
     for (label, value) in rows {
         let shown = if *label == before { "" } else { label };
-        push(text, format_args!("  {shown:<13} {value}\n"));
+        // Names and addresses are what the proxy says; they are read on a terminal.
+        push(text, format_args!("  {shown:<13} {}\n", value.replace(char::is_control, "?")));
         before = label;
     }
 }

@@ -65,7 +65,9 @@ pub enum AdminError {
 }
 
 fn said(body: &str) -> String {
-    let line: String = body.lines().next().unwrap_or_default().chars().take(120).collect();
+    // Whoever answered, it is read on a terminal.
+    let line = body.lines().next().unwrap_or_default().chars().take(120).collect::<String>();
+    let line = line.replace(char::is_control, "?");
     if line.is_empty() { line } else { format!(" ({line})") }
 }
 

@@ -239,9 +239,12 @@ pub fn findings(seen: &ProxyObservation, now_unix_ms: u64) -> Vec<ProxyFinding> 
         }
     }
     if let Some(environment) = &seen.environment {
-        let unheard = expected_listeners(&environment.value).filter(|address| {
-            !seen.listeners.value.iter().any(|listener| serves(listener.address, *address))
-        });
+        // A node without IPv6 has no use for those of that family.
+        let has_v6 = seen.listeners.value.iter().any(|listener| listener.address.is_ipv6());
+        let unheard =
+            expected_listeners(&environment.value).filter(|address| address.is_ipv4() || has_v6).filter(
+                |address| !seen.listeners.value.iter().any(|listener| serves(listener.address, *address)),
+            );
         findings.extend(unheard.map(|address| ProxyFinding::NobodyListens { address }));
     }
     // A proxy that works has some waiting too, for a moment.
@@ -406,6 +409,16 @@ mod tests {
                 }
             ]
         );
+    }
+
+    #[test]
+    fn addresses_of_ipv6_are_not_missed_on_a_node_without_it() {
+        let mut seen = seen(HEALTHY, true);
+        let outbound = &mut seen.environment.as_mut().expect("an environment").value.outbound;
+        outbound.push("[::1]:4140".parse().expect("an address"));
+        assert_eq!(findings(&seen, NOW), []);
+        seen.listeners.value.push(listener("[::]:4143", 2102));
+        assert_eq!(findings(&seen, NOW).len(), 1);
     }
 
     #[test]

@@ -38,7 +38,8 @@ pub fn parse_only(text: &str, wanted: impl Fn(&str) -> bool) -> Page {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let (name, rest) = line.split_at(line.find(|c: char| !is_name_char(c)).unwrap_or(line.len()));
+        let (name, rest) =
+            line.split_at(line.bytes().position(|byte| !is_name_byte(byte)).unwrap_or(line.len()));
         if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
             page.malformed_lines += 1;
         } else if wanted(name) {
@@ -72,8 +73,8 @@ pub fn delta(before: &[Sample], after: &[Sample]) -> MetricsDelta {
     MetricsDelta { changed: changed.collect(), restarted }
 }
 
-fn is_name_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_' || c == ':'
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':'
 }
 
 /// `{name="value",...} number [time]`, all that follows a metric's name.
@@ -89,7 +90,7 @@ fn series(name: &str, rest: &str) -> Option<Sample> {
             }
             let (name, quoted) = rest.split_once('=')?;
             let name = name.trim();
-            if name.is_empty() || !name.chars().all(is_name_char) {
+            if name.is_empty() || !name.bytes().all(is_name_byte) {
                 return None;
             }
             let (value, behind) = unquote(quoted.trim_start().strip_prefix('"')?)?;
@@ -116,15 +117,16 @@ fn series(name: &str, rest: &str) -> Option<Sample> {
 
 /// The value up to its closing quote, and what follows the quote.
 fn unquote(text: &str) -> Option<(Cow<'_, str>, &str)> {
-    let end = text.find(['"', '\\'])?;
-    if text.as_bytes()[end] == b'"' {
-        return Some((text[..end].into(), &text[end + 1..]));
+    // Nearly all values have nothing escaped.
+    let (plain, behind) = text.split_once('"')?;
+    if !plain.as_bytes().contains(&b'\\') {
+        return Some((plain.into(), behind));
     }
-    let mut value = text[..end].to_owned();
-    let mut chars = text[end..].char_indices();
+    let mut value = String::new();
+    let mut chars = text.char_indices();
     while let Some((at, c)) = chars.next() {
         match c {
-            '"' => return Some((value.into(), &text[end + at + 1..])),
+            '"' => return Some((value.into(), &text[at + 1..])),
             '\\' => match chars.next()?.1 {
                 'n' => value.push('\n'),
                 c @ ('\\' | '"') => value.push(c),

@@ -10,29 +10,32 @@ use ldbg_model::{
     NotChecked, Path, PathObservation, PathVerdict, ProxyObservation, ProxyState, TcpObservation, TcpOutcome,
     TcpSpec,
 };
-use ldbg_probe::{Names, addresses, probe_tcp};
+use ldbg_probe::{Addresses, Names, addresses, probe_tcp};
 
 use crate::admin::stamp;
 
 /// A server that has not answered by then is not going to.
 const LOOK_UP: Duration = Duration::from_secs(2);
+/// A search list multiplies the silence of servers.
+const ALL_LOOK_UPS: Duration = Duration::from_secs(6);
 
 /// Connects to the first address of `target`, closes at once, and tells the way.
 /// `comparison` is a target that always accepts, such as the Kubernetes Service's;
 /// it is connected to where the first connection went past the proxy or nowhere.
-/// Nothing is sent on either connection. Takes at most a look-up's time and twice
-/// the spec's.
+/// Nothing is sent on either connection. Takes at most 6 s for the look-up and
+/// twice the spec's time.
 pub async fn trace(
     target: &TcpSpec,
     comparison: Option<SocketAddr>,
     proxy: &ProxyObservation,
     names: &Names,
 ) -> PathObservation {
-    let resolved = addresses(&target.host, names, LOOK_UP).await;
+    let resolved = tokio::time::timeout(ALL_LOOK_UPS, addresses(&target.host, names, LOOK_UP)).await;
+    let resolved = resolved.unwrap_or(Addresses { found: Vec::new(), dns: None });
     let mut seen = PathObservation {
         host: target.host.clone(),
         port: target.port,
-        verdict: PathVerdict::Unknown { reason: format!("{} has no address", target.host) },
+        verdict: PathVerdict::Unknown { reason: format!("no address of {} was found", target.host) },
         stamp: stamp("a connection, and its other end in /proc/net/tcp, /proc/net/tcp6"),
         dns: resolved.dns,
         connect: None,
@@ -248,6 +251,6 @@ mod tests {
     async fn a_name_without_address_is_said_to_be_one() {
         let spec = TcpSpec { host: "bad..name".into(), port: 1, timeout_ms: 100, via: Default::default() };
         let seen = trace(&spec, None, &proxy(ProxyState::Ready), &Names::from_text("", "")).await;
-        assert_eq!(seen.verdict, PathVerdict::Unknown { reason: "bad..name has no address".into() });
+        assert_eq!(seen.verdict, PathVerdict::Unknown { reason: "no address of bad..name was found".into() });
     }
 }
