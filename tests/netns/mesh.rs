@@ -243,3 +243,23 @@ fn the_log_level_is_put_back_after_its_time_and_when_nobody_reads() {
     let code = command.stdout(writer).status().expect("ldbg starts").code();
     assert_eq!((code, level(pod)), (Some(141), before));
 }
+
+#[test]
+fn a_proxy_that_hangs_is_silent_and_takes_connections_all_the_same() {
+    let pod = broken().backend();
+    let sockets = ldbg(pod, &["netstat", "-tlnp"]).out;
+    let line = sockets.lines().find(|line| line.contains(":4191 ")).expect("the admin endpoint");
+    let pid =
+        line.split_whitespace().find_map(|word| word.strip_suffix("/mesh-standin")).expect("its process");
+    assert_eq!(debian(pod, "kill", &["-STOP", pid]).code, 0);
+    let said = ldbg(pod, &["mesh"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert_eq!(first_line(&said), "A Linkerd proxy seems to run in this pod, but does not answer.");
+    assert!(said.out.contains("GET 127.0.0.1:4191/env.json: no whole answer within 1000 ms"), "{}", said.out);
+    let said = ldbg(pod, &["proxy", "env"]);
+    assert_eq!(said.code, 3, "{said:?}");
+    assert!(said.err.contains("no whole answer within 1000 ms"), "{said:?}");
+    let legacy = format!("{}:8080", broken().legacy().ip());
+    let seen = json(&ldbg(pod, &["path", &legacy, "--json"]));
+    assert_eq!(seen["verdict"]["code"], "through-proxy", "{seen}");
+}
