@@ -83,7 +83,7 @@ impl Sidecar {
         let file = self.token_file.display();
         match Token::generate().and_then(|token| token.write(&self.token_file).map(|()| token)) {
             Ok(token) => {
-                info!("the token is in {file}; `ldbg token` prints it");
+                info!("the token is in {file}; `ldbg token --token-file {file}` prints it");
                 Some(token)
             }
             Err(error) => {
