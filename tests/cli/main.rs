@@ -5,6 +5,7 @@ mod curl;
 mod dispatcher;
 mod dns;
 mod executable;
+mod explain;
 mod injector;
 mod layers;
 mod mesh;

@@ -10,6 +10,7 @@ mod cert;
 mod ctx;
 mod curl;
 mod dns;
+mod explain;
 mod failure;
 mod injector;
 mod mesh;

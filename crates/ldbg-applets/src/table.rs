@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    Ctx, Exit, Failure, agent, cert, curl, dns, injector, mesh, nc, netstat, nslookup, path, proxy, tcpdump,
-    token,
+    Ctx, Exit, Failure, agent, cert, curl, dns, explain, injector, mesh, nc, netstat, nslookup, path, proxy,
+    tcpdump, token,
 };
 
 /// One tool.
@@ -32,6 +32,7 @@ pub const APPLETS: &[Applet] = &[
     cert::APPLET,
     curl::APPLET,
     dns::APPLET,
+    explain::APPLET,
     injector::APPLET,
     mesh::APPLET,
     nc::APPLET,

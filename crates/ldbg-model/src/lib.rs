@@ -21,8 +21,10 @@ mod dns;
 pub mod hints;
 mod http;
 mod metrics;
+mod observation;
 mod path;
 mod proxy;
+mod report;
 mod stamp;
 mod tcp;
 
@@ -36,10 +38,17 @@ pub use dns::{
 };
 pub use http::{HttpObservation, HttpOutcome, HttpResponse, HttpSpec};
 pub use metrics::{MetricsDelta, MetricsObservation, Sample};
+pub use observation::{
+    Endpoint, EndpointsAnswer, InboundPolicy, MetricsWindow, Observation, Observed, OutboundPolicy,
+    RedirectTest, Socket, SocketState, SocketTable,
+};
 pub use path::{Path, PathObservation, PathVerdict, Via};
 pub use proxy::{
     CertificateLife, ControlClient, ControlState, Controller, Listener, ProxyEnvironment, ProxyFinding,
     ProxyObservation, ProxyState, ProxyVitals, Seen,
+};
+pub use report::{
+    Candidate, Confidence, Evidence, REPORT_SCHEMA, Report, Responder, RuledOut, Side, Verdict,
 };
 pub use stamp::{NotChecked, Privilege, Stamp};
 pub use tcp::{TcpObservation, TcpOutcome, TcpSpec};
