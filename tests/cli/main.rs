@@ -2,6 +2,7 @@
 
 mod agent;
 mod curl;
+mod diagnose;
 mod dispatcher;
 mod dns;
 mod executable;

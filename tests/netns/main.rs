@@ -4,6 +4,7 @@ mod agent;
 mod capture;
 mod cert;
 mod curl;
+mod diagnose;
 mod laboratory;
 mod mesh;
 mod nc;

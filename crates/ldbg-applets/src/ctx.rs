@@ -22,6 +22,8 @@ pub struct Ctx<'a> {
     pub input: fn() -> Box<dyn Read + Send>,
     /// Looks up an environment variable.
     pub env: &'a dyn Fn(&str) -> Option<OsString>,
+    /// Whether standard output is a terminal.
+    pub terminal: bool,
 }
 
 impl Ctx<'_> {

@@ -9,6 +9,7 @@ mod agent;
 mod cert;
 mod ctx;
 mod curl;
+mod diagnose;
 mod dns;
 mod explain;
 mod failure;

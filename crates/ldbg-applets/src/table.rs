@@ -2,13 +2,13 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    io::Write,
+    io::{IsTerminal, Write},
     path::Path,
 };
 
 use crate::{
-    Ctx, Exit, Failure, agent, cert, curl, dns, explain, injector, mesh, nc, netstat, nslookup, path, proxy,
-    tcpdump, token,
+    Ctx, Exit, Failure, agent, cert, curl, diagnose, dns, explain, injector, mesh, nc, netstat, nslookup,
+    path, proxy, tcpdump, token,
 };
 
 /// One tool.
@@ -31,6 +31,7 @@ pub const APPLETS: &[Applet] = &[
     agent::APPLET,
     cert::APPLET,
     curl::APPLET,
+    diagnose::APPLET,
     dns::APPLET,
     explain::APPLET,
     injector::APPLET,
@@ -85,6 +86,7 @@ pub fn dispatch(args: Vec<OsString>, out: &mut dyn Write, err: &mut dyn Write) -
         err,
         input: || Box::new(std::io::stdin()),
         env: &|key| std::env::var_os(key),
+        terminal: std::io::stdout().is_terminal(),
     };
     let result = (applet.run)(&mut ctx, args).and_then(|exit| {
         ctx.out.flush()?;

@@ -14,6 +14,7 @@ mod app_error;
 mod app_not_answering;
 mod circuit_breaker;
 mod control_plane_unreachable;
+mod dns_unreachable;
 mod egress_denied;
 mod endpoint_refused;
 mod endpoint_silent;
@@ -23,6 +24,7 @@ mod http_denied;
 mod inbound_port_skipped;
 mod invalid_backend;
 mod mesh_port_blocked;
+mod name_not_found;
 mod no_endpoints;
 mod no_route;
 mod not_injected;
@@ -60,6 +62,8 @@ pub struct Rule {
 
 /// Every rule, nearest to the root first.
 pub const RULES: &[Rule] = &[
+    name_not_found::RULE,
+    dns_unreachable::RULE,
     own_proxy_dead::RULE,
     proxy_without_identity::RULE,
     not_injected::RULE,

@@ -8,6 +8,7 @@
 //!     ├─ pod frontend   app ── stand-in for the proxy, uid 2102 ── proxy-init's rules
 //!     ├─ pod backend    the same
 //!     ├─ pod walled     the same, its port 4143 dropped
+//!     ├─ pod orphan     the same, its proxy dead
 //!     ├─ pod plain      no mesh, no app
 //!     └─ pod legacy     app, no mesh
 //! ```

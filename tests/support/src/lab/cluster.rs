@@ -32,6 +32,9 @@ pub struct PodSpec {
     /// Whether it has proxy-init's rules and the proxy's stand-in.
     #[serde(default)]
     pub meshed: bool,
+    /// Whether its proxy has died: the rules are there, and lead to nobody.
+    #[serde(default)]
+    pub proxy_dead: bool,
     /// Whether it is the cluster's name server.
     #[serde(default)]
     pub dns: bool,

@@ -47,7 +47,7 @@ pub(super) fn run(cluster: &Cluster, spec: &PodSpec) -> io::Result<()> {
     files(cluster, spec)?;
 
     let mut programs = Vec::new();
-    if spec.meshed {
+    if spec.meshed && !spec.proxy_dead {
         programs.push(start(&Program::Proxy(cluster.clone(), spec.clone()), standin::UID)?);
     }
     if !spec.listen.is_empty() {

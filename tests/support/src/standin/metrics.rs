@@ -19,6 +19,23 @@ impl Metrics {
         metrics.set("control_identity_cert_expiration_timestamp_seconds", "", now.saturating_add(86_420));
         metrics.add("control_identity_cert_refreshes_total", "result=\"ok\"", 1);
         metrics.set("process_start_time_seconds", "", now);
+        // The controllers that an idle proxy keeps a connection to (00-healthy/metrics-after.txt).
+        for (name, address, ready) in [
+            (
+                "control_identity_balancer_endpoints",
+                "linkerd-identity-headless.linkerd.svc.cluster.local:8080",
+                0,
+            ),
+            (
+                "control_destination_balancer_endpoints",
+                "linkerd-dst-headless.linkerd.svc.cluster.local:8086",
+                1,
+            ),
+            ("control_policy_balancer_endpoints", "linkerd-policy.linkerd.svc.cluster.local:8090", 1),
+        ] {
+            metrics.set(name, format!("endpoint_state=\"pending\",addr=\"{address}\""), 0);
+            metrics.set(name, format!("endpoint_state=\"ready\",addr=\"{address}\""), ready);
+        }
         metrics.add(
             "proxy_build_info",
             "date=\"2026-11-22T12:36:37Z\",git_sha=\"29637b64f\",profile=\"release\",vendor=\"ldbg-testkit\",version=\"0.0.0-dev\"",
