@@ -12,6 +12,7 @@
 
 mod admin;
 pub mod certificate;
+mod control_plane;
 mod environment;
 mod find;
 pub mod metrics;
@@ -20,6 +21,7 @@ mod tls;
 mod vitals;
 
 pub use admin::{Admin, AdminError};
+pub use control_plane::{ControlPlane, ControlPlaneError};
 pub use environment::environment;
 pub use find::{Proxy, find, findings, listeners};
 pub use path::trace;

@@ -13,12 +13,14 @@
 //! ```
 
 mod app;
+mod control_plane;
 mod dns_server;
 mod http_server;
 mod lab;
 mod mesh_tls;
 mod standin;
 
+pub use control_plane::{ControlPlaneServer, Told, recorded};
 pub use dns_server::{DnsServer, Zone, ZoneError};
 pub use http_server::{Answer, HttpServer};
 pub use lab::{Cluster, Lab, Pod, PodSpec, PortSpec, ServiceSpec, become_program};
