@@ -13,6 +13,7 @@
 //! # Ok::<(), ldbg_engine::TargetError>(())
 //! ```
 
+mod controllers;
 mod hop;
 mod peers;
 mod run;

@@ -16,12 +16,14 @@ use serde::Serialize;
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    Hop, Target, hop, peers,
+    Hop, Target, controllers, hop, peers,
     watch::{gap, stamp, watched},
 };
 
 /// For one connect past the proxy. An answer takes milliseconds.
 const CONNECT: Duration = Duration::from_secs(1);
+/// For one round of questions to the control plane.
+const ANSWER: Duration = Duration::from_millis(2500);
 /// How soon after a response the proxy has counted the end of a connection.
 const SETTLE: Duration = Duration::from_millis(300);
 /// How long a connection that nothing was said on is watched.
@@ -117,6 +119,10 @@ impl Run<'_> {
         if self.is_certain() {
             return;
         }
+        self.control_plane(&proxy, http.as_ref()).await;
+        if self.is_certain() {
+            return;
+        }
         let redirected = self.redirected();
         match http.as_ref().and_then(|http| http.connect.as_ref()) {
             Some(connect) if connect.outcome == TcpOutcome::Refused => self.own_proxy_dead(connect).await,
@@ -125,15 +131,16 @@ impl Run<'_> {
             }
             _ => self.past_the_proxy(&proxy).await,
         }
-        if !self.is_certain() && proxy.observation.state != ProxyState::Absent {
-            self.add(
-                "control plane",
-                gap(
-                    "endpoints and policies of the target",
-                    "the control plane was not asked; kubectl get endpointslices,servers,authorizationpolicies shows them",
-                ),
-            );
-        }
+    }
+
+    /// What the control plane says of the address that was dialled.
+    async fn control_plane(&mut self, proxy: &Proxy, http: Option<&HttpObservation>) {
+        let address = http.and_then(|http| http.connect.as_ref()).and_then(|connect| connect.address);
+        let (Some(environment), Some(address)) = (&proxy.observation.environment, address) else { return };
+        // Connects past the proxy come after, and take their time as well.
+        let limit = (self.left() / 3).min(ANSWER);
+        let told = controllers::ask(&environment.value, self.names, address, limit).await;
+        self.seen.extend(told);
     }
 
     fn report(&self) -> Report {
