@@ -3,6 +3,7 @@
 mod agent;
 mod capture;
 mod cert;
+mod control_plane;
 mod curl;
 mod diagnose;
 mod laboratory;

@@ -7,10 +7,12 @@
 
 mod agent;
 mod cert;
+mod control_plane;
 mod ctx;
 mod curl;
 mod diagnose;
 mod dns;
+mod endpoints;
 mod explain;
 mod failure;
 mod injector;
@@ -19,6 +21,7 @@ mod nc;
 mod netstat;
 mod nslookup;
 mod path;
+mod policy;
 mod proxy;
 mod table;
 mod tcpdump;

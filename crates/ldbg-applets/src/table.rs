@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    Ctx, Exit, Failure, agent, cert, curl, diagnose, dns, explain, injector, mesh, nc, netstat, nslookup,
-    path, proxy, tcpdump, token,
+    Ctx, Exit, Failure, agent, cert, curl, diagnose, dns, endpoints, explain, injector, mesh, nc, netstat,
+    nslookup, path, policy, proxy, tcpdump, token,
 };
 
 /// One tool.
@@ -33,6 +33,7 @@ pub const APPLETS: &[Applet] = &[
     curl::APPLET,
     diagnose::APPLET,
     dns::APPLET,
+    endpoints::APPLET,
     explain::APPLET,
     injector::APPLET,
     mesh::APPLET,
@@ -40,6 +41,7 @@ pub const APPLETS: &[Applet] = &[
     netstat::APPLET,
     nslookup::APPLET,
     path::APPLET,
+    policy::APPLET,
     proxy::APPLET,
     tcpdump::APPLET,
     token::APPLET,

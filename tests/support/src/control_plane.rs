@@ -22,6 +22,13 @@ use prost::Message;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tonic::{Code, Request, Response, Status, codegen::tokio_stream::Stream, transport::server::TcpIncoming};
 
+use crate::lab::say_ready;
+
+/// Where the recorded configuration has the destination controller.
+const DESTINATION: u16 = 8086;
+/// And the policy controller.
+const POLICY: u16 = 8090;
+
 /// What is said to one question.
 #[derive(Clone, Debug)]
 pub enum Told {
@@ -79,7 +86,11 @@ impl ControlPlaneServer {
     /// # Errors
     /// Where no port is free.
     pub async fn start(answers: BTreeMap<String, Told>) -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::on(([127, 0, 0, 1], 0).into(), answers).await
+    }
+
+    pub(crate) async fn on(address: SocketAddr, answers: BTreeMap<String, Told>) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let answers = Answers(Arc::new(answers));
         let serving = tonic::transport::Server::builder()
@@ -98,6 +109,15 @@ impl ControlPlaneServer {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+/// Plays the recordings of a folder on the ports that a proxy's configuration
+/// names, over loopback, for ever.
+pub(crate) async fn run(folder: String) -> io::Result<()> {
+    let on = |port| ControlPlaneServer::on(([127, 0, 0, 1], port).into(), recorded(&folder));
+    let _servers = [on(DESTINATION).await?, on(POLICY).await?];
+    say_ready("control plane")?;
+    std::future::pending().await
 }
 
 impl Drop for ControlPlaneServer {

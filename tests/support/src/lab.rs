@@ -22,7 +22,7 @@ mod program;
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
-    io::{self, BufRead, BufReader},
+    io::{self, BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -183,6 +183,24 @@ impl Pod<'_> {
         command.env("PATH", search_path());
         command.args(["--", "setpriv", "--pdeathsig", "KILL", "--"]).arg(program).args(args);
         command
+    }
+
+    /// Starts a stand-in for the control plane within the pod, which plays the
+    /// recordings of `folder` where the proxy's configuration has the controllers,
+    /// and returns once it serves. It ends with the thread that started it.
+    ///
+    /// # Errors
+    /// Where it cannot be started, or ends before it serves.
+    pub fn control_plane(&self, folder: &str) -> io::Result<()> {
+        let hosts = "127.0.0.1 linkerd-dst-headless.linkerd.svc.cluster.local \
+                     linkerd-policy.linkerd.svc.cluster.local\n";
+        let mut file = std::fs::OpenOptions::new().append(true).open(self.path("/etc/hosts"))?;
+        file.write_all(hosts.as_bytes())?;
+        let mut command = self.command(std::env::current_exe()?, [""; 0]);
+        Program::ControlPlane(folder.to_owned()).pass_to(&mut command);
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
+        let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no pipe to the control plane"))?;
+        program::ready_line(&mut BufReader::new(stdout)).map(drop)
     }
 
     /// Where a file of the pod is, seen from outside the pod.

@@ -15,7 +15,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Cluster, PodSpec, node, pod};
-use crate::{DnsServer, app, standin};
+use crate::{DnsServer, app, control_plane, standin};
 
 const VARIABLE: &str = "LDBG_LAB_PROGRAM";
 /// What a program's line begins with once it serves; a test harness prints others.
@@ -29,6 +29,8 @@ pub(super) enum Program {
     App(PodSpec),
     Proxy(Cluster, PodSpec),
     Dns(Cluster),
+    /// The folder of the recordings that it plays.
+    ControlPlane(String),
 }
 
 impl Program {
@@ -48,6 +50,7 @@ impl Program {
             Self::App(_) => "lab-app",
             Self::Proxy(..) => "mesh-standin",
             Self::Dns(_) => "lab-dns",
+            Self::ControlPlane(_) => "lab-control",
         }
     }
 
@@ -58,6 +61,7 @@ impl Program {
             Self::App(spec) => serve(app::run(&spec)),
             Self::Proxy(cluster, spec) => serve(standin::run(cluster, spec)),
             Self::Dns(cluster) => dns(&cluster),
+            Self::ControlPlane(folder) => serve(control_plane::run(folder)),
         }
     }
 }
