@@ -7,7 +7,10 @@
 
 use ldbg_model::{Confidence, Evidence, Responder, Side};
 
-use crate::facts::Facts;
+use crate::{
+    facts::{Balancer, Facts},
+    symptom::Symptom,
+};
 
 mod app_closes_connection;
 mod app_error;
@@ -139,4 +142,32 @@ fn ruled_out(because: impl Into<String>) -> Opinion {
 
 fn possible(decide: impl Into<String>) -> Opinion {
     Opinion::Possible(decide.into())
+}
+
+/// What the rules for an endpoint that never becomes ready have in common: the
+/// proxy is in fail-fast, and neither without an endpoint nor with a ready one.
+/// Otherwise the opinion of each of them.
+fn stuck_endpoint(facts: &Facts<'_>) -> Result<(), Opinion> {
+    if !facts.symptom().is_some_and(Symptom::is_fail_fast) {
+        return Err(Opinion::Silent);
+    }
+    if facts.balancer().is_some_and(Balancer::is_empty) {
+        return Err(ruled_out("the proxy's balancer has no endpoint at all"));
+    }
+    if facts.balancer().is_some_and(|balancer| balancer.ready > 0.0) {
+        return Err(ruled_out("the proxy's balancer has an endpoint that is ready"));
+    }
+    if facts.endpoints().is_empty() && facts.endpoints_answer().is_some() {
+        return Err(ruled_out("the control plane has no endpoint"));
+    }
+    Ok(())
+}
+
+/// The endpoint that this pod's proxy names because it could not connect to it for
+/// a request, which it answered with `expected`. Older proxies say the reason.
+fn unconnected_endpoint<'a>(facts: &Facts<'a>, expected: u16) -> Option<&'a str> {
+    let Some(Symptom::ProxyError { status, text }) = facts.symptom() else { return None };
+    let ended = ["client error (Connect)", "Connection refused (os error 111)", "connect timed out after 1s"];
+    let endpoint = text.strip_prefix("endpoint ")?.split(": ").next()?;
+    (status == expected && ended.iter().any(|end| text.ends_with(end))).then_some(endpoint)
 }

@@ -2,9 +2,8 @@
 
 use ldbg_model::{Responder, Side};
 
-use super::{Opinion, Proof, Rule};
+use super::{Opinion, Proof, Rule, unconnected_endpoint};
 use crate::facts::Facts;
-use crate::symptom::Symptom;
 
 pub(super) const RULE: Rule = Rule {
     code: "endpoint-refused",
@@ -18,16 +17,9 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn judge(facts: &Facts<'_>) -> Opinion {
-    let Some(Symptom::ProxyError { status: 502, text }) = facts.symptom() else {
+    let Some(endpoint) = unconnected_endpoint(facts, 502) else {
         return Opinion::Silent;
     };
-    let ended = ["client error (Connect)", "Connection refused (os error 111)", "connect timed out after 1s"];
-    let Some(endpoint) = text.strip_prefix("endpoint ").and_then(|rest| rest.split(": ").next()) else {
-        return Opinion::Silent;
-    };
-    if !ended.iter().any(|end| text.ends_with(end)) {
-        return Opinion::Silent;
-    }
     Proof::certain(
         format!("the endpoint {endpoint}, which is not meshed, refuses the connection"),
         format!("See that the application listens on the port, and on 0.0.0.0; and that the Service's targetPort is that port ({})", facts.server()),

@@ -2,9 +2,8 @@
 
 use ldbg_model::{Responder, Side};
 
-use super::{Opinion, Proof, Rule};
+use super::{Opinion, Proof, Rule, unconnected_endpoint};
 use crate::facts::Facts;
-use crate::symptom::Symptom;
 
 pub(super) const RULE: Rule = Rule {
     code: "endpoint-silent",
@@ -18,16 +17,9 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn judge(facts: &Facts<'_>) -> Opinion {
-    let Some(Symptom::ProxyError { status: 504, text }) = facts.symptom() else {
+    let Some(endpoint) = unconnected_endpoint(facts, 504) else {
         return Opinion::Silent;
     };
-    let ended = ["client error (Connect)", "Connection refused (os error 111)", "connect timed out after 1s"];
-    let Some(endpoint) = text.strip_prefix("endpoint ").and_then(|rest| rest.split(": ").next()) else {
-        return Opinion::Silent;
-    };
-    if !ended.iter().any(|end| text.ends_with(end)) {
-        return Opinion::Silent;
-    }
     Proof::certain(
         format!("the endpoint {endpoint}, which is not meshed, does not answer"),
         format!(

@@ -2,11 +2,9 @@
 
 use ldbg_model::{Side, SocketState};
 
-use super::{Opinion, Proof, Rule, possible, ruled_out};
-use crate::facts::Balancer;
+use super::{Opinion, Proof, Rule, possible, ruled_out, stuck_endpoint};
 use crate::facts::Facts;
 use crate::facts::Reach;
-use crate::symptom::Symptom;
 
 pub(super) const RULE: Rule = Rule {
     code: "mesh-port-blocked",
@@ -20,20 +18,9 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn judge(facts: &Facts<'_>) -> Opinion {
-    if !facts.symptom().is_some_and(Symptom::is_fail_fast) {
-        return Opinion::Silent;
+    if let Err(opinion) = stuck_endpoint(facts) {
+        return opinion;
     }
-
-    if facts.balancer().is_some_and(Balancer::is_empty) {
-        return ruled_out("the proxy's balancer has no endpoint at all");
-    }
-    if facts.balancer().is_some_and(|balancer| balancer.ready > 0.0) {
-        return ruled_out("the proxy's balancer has an endpoint that is ready");
-    }
-    if facts.endpoints().is_empty() && facts.endpoints_answer().is_some() {
-        return ruled_out("the control plane has no endpoint");
-    }
-
     match facts.mesh_port_reach() {
         Some(Reach::Connected) => return ruled_out("the endpoint's mesh port connects"),
         Some(Reach::Refused) => return ruled_out("the endpoint's mesh port refuses, so packets do arrive"),
