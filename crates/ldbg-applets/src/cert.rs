@@ -19,7 +19,7 @@ use ldbg_model::{
 use ldbg_probe::{Names, addresses, full_name};
 use lexopt::{Arg, Parser};
 
-use crate::{Applet, Ctx, Exit, Failure, ctx::block_on, failure::option_name, via};
+use crate::{Applet, Ctx, Exit, Failure, ctx::block_on, failure::option_name, timeout, via};
 
 pub(crate) const APPLET: Applet = Applet {
     name: "cert",
@@ -48,8 +48,6 @@ Ends with 0 if this pod's proxy accepts every chain shown, 1 if it refuses one,
 ";
 
 const EXPECTED: &str = "expected self, control-plane or IP[:PORT] --identity NAME";
-/// Longest time a handshake may be given, seconds.
-const MOST_SECONDS: f64 = 3600.0;
 /// Where a proxy's own answers are, unless its chart was changed.
 const ADMIN_PORT: u16 = 4191;
 /// What proxies offer one another on their inbound port, where the connection's
@@ -112,7 +110,7 @@ fn parse(args: Vec<OsString>) -> Result<Args, Failure> {
         match arg {
             Arg::Long("json") => parsed.json = true,
             Arg::Long("via") => parsed.via = via::parse(parser.value()?)?,
-            Arg::Long("timeout") => parsed.timeout_ms = milliseconds(&parser.value()?)?,
+            Arg::Long("timeout") => parsed.timeout_ms = timeout::milliseconds(&parser.value()?)?,
             Arg::Long("identity") => parsed.identity = Some(identity(&parser.value()?)?),
             Arg::Value(word) if target.is_none() => target = Some(target_of(&word)?),
             Arg::Value(word) => {
@@ -156,18 +154,6 @@ fn identity(word: &OsStr) -> Result<String, Failure> {
         return Err(Failure::usage(format!("--identity {word:?}: expected a DNS name")));
     }
     Ok(text.to_owned())
-}
-
-fn milliseconds(text: &OsStr) -> Result<u64, Failure> {
-    let seconds = text.to_str().and_then(|text| text.parse::<f64>().ok());
-    let seconds = seconds.filter(|seconds| *seconds > 0.0 && *seconds <= MOST_SECONDS);
-    let duration = seconds.map(Duration::from_secs_f64).ok_or_else(|| {
-        Failure::usage(format!(
-            "--timeout {}: expected seconds, up to {MOST_SECONDS}",
-            text.to_string_lossy()
-        ))
-    })?;
-    Ok(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1))
 }
 
 async fn look(args: &Args) -> Result<Vec<CertificateObservation>, Failure> {
@@ -304,12 +290,7 @@ impl Proxy {
 }
 
 fn stamp(source: String) -> Stamp {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Stamp {
-        source,
-        at_unix_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
-        privilege: Privilege::None,
-    }
+    Stamp::new(source, SystemTime::now(), Privilege::None)
 }
 
 fn unix_s(time: SystemTime) -> i64 {

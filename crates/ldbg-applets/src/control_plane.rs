@@ -1,7 +1,7 @@
 //! What `endpoints` and `policy` have in common: the target as people write it,
 //! and the configuration of the pod's proxy, which says whom to ask.
 
-use std::{ffi::OsStr, net::IpAddr};
+use std::{ffi::OsStr, net::IpAddr, time::SystemTime};
 
 use ldbg_model::{Privilege, ProxyEnvironment, Seen, Stamp, Via};
 use lexopt::{Arg, Parser};
@@ -112,9 +112,7 @@ pub(crate) async fn environment() -> Result<ProxyEnvironment, Failure> {
 
 /// A fact that the control plane told just now.
 pub(crate) fn told<T>(value: T, source: String) -> Seen<T> {
-    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let at_unix_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
-    Seen { value, stamp: Stamp { source, at_unix_ms, privilege: Privilege::None } }
+    Seen { value, stamp: Stamp::new(source, SystemTime::now(), Privilege::None) }
 }
 
 /// Text from elsewhere, which shall not write on the terminal.

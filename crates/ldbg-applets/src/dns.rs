@@ -5,14 +5,13 @@ use std::{
     fmt::Write,
     net::{IpAddr, SocketAddr},
     num::NonZeroU16,
-    time::Duration,
 };
 
 use ldbg_model::{DnsObservation, DnsOutcome, DnsSpec, DnsTry, DnsTryOutcome, RecordKind, Transport, hints};
 use ldbg_probe::{Names, addresses, full_name, probe_dns};
 use lexopt::{Arg, Parser};
 
-use crate::{Applet, Ctx, Exit, Failure, ctx::block_on, failure::option_name};
+use crate::{Applet, Ctx, Exit, Failure, ctx::block_on, failure::option_name, timeout};
 
 pub(crate) const APPLET: Applet = Applet {
     name: "dns",
@@ -35,8 +34,6 @@ Ends with 0 if the name was found, 1 if it was not, 3 if no server answered.
 ";
 
 const EXPECTED: &str = "expected NAME [TYPE...] [@SERVER[:PORT]] [--json] [--timeout S] [--no-search]";
-/// Longest time a query may be given, seconds.
-const MOST_SECONDS: f64 = 3600.0;
 const DNS_PORT: u16 = 53;
 
 fn run(ctx: &mut Ctx<'_>, args: Vec<OsString>) -> Result<Exit, Failure> {
@@ -89,7 +86,7 @@ fn parse(args: Vec<OsString>) -> Result<Args, Failure> {
         match arg {
             Arg::Long("json") => json = true,
             Arg::Long("no-search") => spec.search = false,
-            Arg::Long("timeout") => spec.timeout_ms = milliseconds(&parser.value()?)?,
+            Arg::Long("timeout") => spec.timeout_ms = timeout::milliseconds(&parser.value()?)?,
             Arg::Value(word) => {
                 let word = word.into_string().map_err(|word| {
                     Failure::usage(format!("{}: not UTF-8; {EXPECTED}", word.to_string_lossy()))
@@ -119,18 +116,6 @@ fn parse(args: Vec<OsString>) -> Result<Args, Failure> {
     }
     let kinds = spec.kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(" or ");
     Ok(Args { spec, kinds, server, json })
-}
-
-fn milliseconds(text: &std::ffi::OsStr) -> Result<u64, Failure> {
-    let seconds = text.to_str().and_then(|text| text.parse::<f64>().ok());
-    let seconds = seconds.filter(|seconds| *seconds > 0.0 && *seconds <= MOST_SECONDS);
-    let duration = seconds.map(Duration::from_secs_f64).ok_or_else(|| {
-        Failure::usage(format!(
-            "--timeout {}: expected seconds, up to {MOST_SECONDS}",
-            text.to_string_lossy()
-        ))
-    })?;
-    Ok(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1))
 }
 
 /// `10.96.0.10`, `10.96.0.10:53`, `[::1]:53`, `kube-dns.kube-system:53`.

@@ -25,6 +25,7 @@ mod policy;
 mod proxy;
 mod table;
 mod tcpdump;
+mod timeout;
 mod token;
 mod via;
 

@@ -2,13 +2,12 @@
 
 use std::{
     future::Future,
-    io,
     pin::pin,
     time::{Duration, SystemTime},
 };
 
 use ldbg_model::{Observation, Observed, Privilege, Socket, SocketState, SocketTable, Stamp};
-use ldbg_sys::{SocketTable as Table, sockets};
+use ldbg_sys::{canonical, tcp_sockets};
 use tokio::time::{Instant, sleep_until};
 
 /// When to look, after the request began. A proxy that gets no answer tries for a
@@ -37,7 +36,7 @@ pub(crate) async fn watched<T>(request: impl Future<Output = T>, uid: Option<u32
 /// The connections that the proxy has, seeks or had with other hosts.
 fn outgoing(uid: Option<u32>) -> Observation {
     let stamp = stamp("/proc/net/tcp, /proc/net/tcp6", Privilege::None);
-    let seen = match both() {
+    let seen = match tcp_sockets() {
         Ok(all) => Observed::Sockets(SocketTable {
             sockets: all
                 .into_iter()
@@ -50,17 +49,6 @@ fn outgoing(uid: Option<u32>) -> Observation {
         Err(error) => gap("sockets of the proxy", error.to_string()),
     };
     Observation { stamp, seen }
-}
-
-fn both() -> io::Result<Vec<ldbg_sys::Socket>> {
-    let mut all = sockets(Table::Tcp)?;
-    match sockets(Table::Tcp6) {
-        Ok(more) => all.extend(more),
-        // A kernel without IPv6.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    Ok(all)
 }
 
 fn socket(one: ldbg_sys::Socket) -> Option<Socket> {
@@ -79,15 +67,12 @@ fn socket(one: ldbg_sys::Socket) -> Option<Socket> {
         From::Closing => SocketState::Closing,
         From::Other(_) => return None,
     };
-    let canonical = |address: std::net::SocketAddr| (address.ip().to_canonical(), address.port()).into();
     Some(Socket { state, local: canonical(one.local), peer: canonical(one.peer), uid: one.uid })
 }
 
 /// A source, now.
 pub(crate) fn stamp(source: impl Into<String>, privilege: Privilege) -> Stamp {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let at_unix_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-    Stamp { source: source.into(), at_unix_ms, privilege }
+    Stamp::new(source, SystemTime::now(), privilege)
 }
 
 /// Something that could not be looked at.

@@ -3,7 +3,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use ldbg_model::{MetricsObservation, Privilege, ProxyEnvironment, Seen, Stamp};
@@ -93,12 +93,7 @@ impl Answer {
 
 /// An origin, now; nothing that is seen of the proxy needs a privilege.
 pub(crate) fn stamp(source: &str) -> Stamp {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Stamp {
-        source: source.to_owned(),
-        at_unix_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
-        privilege: Privilege::None,
-    }
+    Stamp::new(source, SystemTime::now(), Privilege::None)
 }
 
 impl Admin {

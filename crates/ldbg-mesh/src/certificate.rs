@@ -58,11 +58,11 @@ pub async fn probe_certificate(
 ) -> CertificateObservation {
     let since_1970 = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut seen = CertificateObservation {
-        stamp: Stamp {
-            source: format!("TLS 1.3 handshake with {}, server name {}", spec.address, spec.identity),
-            at_unix_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
-            privilege: Privilege::None,
-        },
+        stamp: Stamp::new(
+            format!("TLS 1.3 handshake with {}, server name {}", spec.address, spec.identity),
+            now,
+            Privilege::None,
+        ),
         target: spec.target.clone(),
         address: Some(spec.address),
         identity: spec.identity.clone(),

@@ -8,7 +8,6 @@
 
 use std::{
     collections::BTreeMap,
-    io,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -16,7 +15,7 @@ use std::{
 use ldbg_model::{
     ControlState, Listener, NotChecked, ProxyEnvironment, ProxyFinding, ProxyObservation, ProxyState, Seen,
 };
-use ldbg_sys::{Socket, SocketState, SocketTable, sockets};
+use ldbg_sys::{Socket, SocketState, canonical, tcp_sockets};
 
 use crate::{
     admin::{Admin, AdminError, stamp},
@@ -46,7 +45,7 @@ pub struct Proxy {
 /// whatever they answer.
 pub async fn find() -> Proxy {
     let mut not_checked = Vec::new();
-    let seen = match all_sockets() {
+    let seen = match tcp_sockets() {
         Ok(sockets) => listeners(&sockets),
         Err(error) => {
             not_checked.push(NotChecked { what: "listeners".into(), because: error.to_string() });
@@ -136,24 +135,13 @@ fn or_why<T>(result: Result<T, AdminError>, what: &str, not_checked: &mut Vec<No
         .ok()
 }
 
-fn all_sockets() -> io::Result<Vec<Socket>> {
-    let mut all = sockets(SocketTable::Tcp)?;
-    match sockets(SocketTable::Tcp6) {
-        Ok(more) => all.extend(more),
-        // A kernel without IPv6.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    Ok(all)
-}
-
 /// The listeners among the sockets, by address.
 pub fn listeners(sockets: &[Socket]) -> Vec<Listener> {
     let mut found: Vec<Listener> = sockets
         .iter()
         .filter(|socket| socket.state == SocketState::Listen)
         .map(|socket| Listener {
-            address: SocketAddr::new(socket.local.ip().to_canonical(), socket.local.port()),
+            address: canonical(socket.local),
             uid: socket.uid,
             unaccepted: socket.receive_queue,
         })

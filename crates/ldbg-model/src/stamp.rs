@@ -1,5 +1,7 @@
 //! Where a fact comes from, when it was seen and what was needed to see it.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde::{Deserialize, Serialize};
 
 /// What a process must have to make an observation.
@@ -23,6 +25,15 @@ pub struct Stamp {
     pub at_unix_ms: u64,
     /// What was needed.
     pub privilege: Privilege,
+}
+
+impl Stamp {
+    /// An origin at a time; a time before 1970 counts as 1970.
+    pub fn new(source: impl Into<String>, at: SystemTime, privilege: Privilege) -> Self {
+        let since_1970 = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let at_unix_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+        Self { source: source.into(), at_unix_ms, privilege }
+    }
 }
 
 /// Something that was looked at without success.

@@ -24,7 +24,7 @@ use std::{
 };
 
 use ldbg_model::Path;
-use ldbg_sys::{Socket, SocketState, SocketTable, sockets};
+use ldbg_sys::{Socket, SocketState, SocketTable, canonical, sockets};
 
 /// Tells the way of an established connection from `local` to `dialled`, with one
 /// read of `/proc/net/tcp` and one of `tcp6`, where dual-stack programs keep their
@@ -118,11 +118,6 @@ fn listener_uid(list: &[Socket], local: SocketAddr) -> Option<u32> {
 /// the same port; the other end of ours cannot be there while we hold ours.
 fn is_open(socket: &Socket) -> bool {
     !matches!(socket.state, SocketState::TimeWait | SocketState::Listen | SocketState::Close)
-}
-
-/// IPv4 in IPv6's clothes, as the sockets of dual-stack listeners show it, is IPv4.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(IpAddr::to_canonical(&address.ip()), address.port())
 }
 
 #[cfg(test)]

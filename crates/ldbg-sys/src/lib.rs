@@ -29,7 +29,7 @@ pub use fsuid::{FsuidError, with_fsuid};
 pub use interface::{Interface, interfaces};
 pub use packet::{FilterInstruction, LinkHeader, PacketError, PacketRing, RingSpec, Statistics, VlanTag};
 pub use private_file::{read_private, write_private};
-pub use proc_net::{Socket, SocketState, SocketTable, parse_sockets, sockets};
+pub use proc_net::{Socket, SocketState, SocketTable, canonical, parse_sockets, sockets, tcp_sockets};
 pub use process::{effective_uid, reap};
 pub use random::fill_random;
 pub use signal::{Cancel, Interrupts};

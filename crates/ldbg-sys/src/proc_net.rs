@@ -115,6 +115,25 @@ pub fn sockets(table: SocketTable) -> io::Result<Vec<Socket>> {
     })
 }
 
+/// Reads both lists of TCP sockets, IPv4's first.
+///
+/// # Errors
+/// As [`sockets`]; a kernel without IPv6 has only the first list, which is none.
+pub fn tcp_sockets() -> io::Result<Vec<Socket>> {
+    let mut all = sockets(SocketTable::Tcp)?;
+    match sockets(SocketTable::Tcp6) {
+        Ok(more) => all.extend(more),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    Ok(all)
+}
+
+/// IPv4 in IPv6's clothes, as the sockets of dual-stack listeners show it, is IPv4.
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// Reads the text of a list, its heading included.
 ///
 /// # Errors
