@@ -118,7 +118,7 @@ pub fn sockets(table: SocketTable) -> io::Result<Vec<Socket>> {
 /// Reads both lists of TCP sockets, IPv4's first.
 ///
 /// # Errors
-/// As [`sockets`]; a kernel without IPv6 has only the first list, which is none.
+/// As [`sockets`], but a kernel without IPv6, which has the first list alone, is no error.
 pub fn tcp_sockets() -> io::Result<Vec<Socket>> {
     let mut all = sockets(SocketTable::Tcp)?;
     match sockets(SocketTable::Tcp6) {
